@@ -1,0 +1,62 @@
+"""
+Crop a product out of any photo and find it in a catalog of full, cluttered listings.
+
+Public names load on first use, so that `import tiger_fg_hf` costs next to nothing. The transformers `Auto` classes
+know the models as soon as they are imported themselves, before or after this package.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from . import _auto
+
+__version__ = version("tiger-fg-hf")
+
+_MODULE_OF = {
+    "TigerFGConfig": "models.tiger_fg.configuration_tiger_fg",
+    "TigerFGItemConfig": "models.tiger_fg.configuration_tiger_fg",
+    "TigerFGQueryConfig": "models.tiger_fg.configuration_tiger_fg",
+    "TigerFGImageProcessor": "models.tiger_fg.image_processing_tiger_fg",
+    "TigerFGImageProcessorPil": "models.tiger_fg.image_processing_pil_tiger_fg",
+    "TigerFGItemModel": "models.tiger_fg.modeling_tiger_fg",
+    "TigerFGModel": "models.tiger_fg.modeling_tiger_fg",
+    "TigerFGQueryModel": "models.tiger_fg.modeling_tiger_fg",
+    "TigerFGProcessor": "models.tiger_fg.processing_tiger_fg",
+    "drawn_catalog": "data.drawn",
+    "encode_items": "catalog.encode",
+    "encode_queries": "catalog.encode",
+    "evaluate_retrieval": "evaluation.retrieval",
+    "load_catalog": "data.catalog",
+    "search": "catalog.search",
+    "train_sentencepiece_tokenizer": "data.tokenizer",
+}
+__all__ = ["__version__", *_MODULE_OF]
+
+if TYPE_CHECKING:
+    from .catalog.encode import encode_items, encode_queries
+    from .catalog.search import search
+    from .data.catalog import load_catalog
+    from .data.drawn import drawn_catalog
+    from .data.tokenizer import train_sentencepiece_tokenizer
+    from .evaluation.retrieval import evaluate_retrieval
+    from .models.tiger_fg.configuration_tiger_fg import TigerFGConfig, TigerFGItemConfig, TigerFGQueryConfig
+    from .models.tiger_fg.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
+    from .models.tiger_fg.image_processing_tiger_fg import TigerFGImageProcessor
+    from .models.tiger_fg.modeling_tiger_fg import TigerFGItemModel, TigerFGModel, TigerFGQueryModel
+    from .models.tiger_fg.processing_tiger_fg import TigerFGProcessor
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+_auto.register_when_imported()

@@ -1,0 +1,1 @@
+"""From pictures and text to batches: catalog schema, drawn catalog, query synthesis, collator."""

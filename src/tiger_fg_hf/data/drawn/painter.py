@@ -1,0 +1,291 @@
+"""Draws lit, textured parts one over another on a transparent square."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from tiger_fg_hf.data.drawn.geometry import arc, circle, smooth
+from tiger_fg_hf.data.drawn.marks import MARKS
+from tiger_fg_hf.data.drawn.palette import Rgb
+from tiger_fg_hf.data.drawn.patterns import PATTERNS
+from tiger_fg_hf.data.drawn.shading import FINISHES, fine_texture, light_surface
+from tiger_fg_hf.data.drawn.view import View
+
+Outline = np.ndarray | Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Colour, material and pattern of one part.
+
+    Attributes:
+        color: Base colour.
+        material: A key of `FINISHES`.
+        pattern: A key of `PATTERNS`, or "solid".
+        pattern_color: Second colour of the pattern.
+        pattern_scale: Periods of the pattern per product unit.
+        opacity: Factor on the opacity of the material.
+    """
+
+    color: Rgb
+    material: str = "plastic"
+    pattern: str = "solid"
+    pattern_color: Rgb = (255, 255, 255)
+    pattern_scale: float = 10.0
+    opacity: float = 1.0
+
+    def toned(self, factor: float) -> Surface:
+        """Return the plain surface with its colour made darker (factor < 1) or lighter (factor > 1)."""
+        base = np.array(self.color, dtype=np.float64)
+        tone = base * factor if factor <= 1.0 else base + (255.0 - base) * (factor - 1.0)
+        red, green, blue = (int(v) for v in np.clip(tone, 0, 255))
+        return replace(self, color=(red, green, blue), pattern="solid")
+
+
+class Painter:
+    """A transparent square canvas on which a product's parts are drawn, back to front.
+
+    Args:
+        pixels: Side of the canvas.
+        view: Gives the light, the yaw and the elevation; the picture-plane warp is applied later.
+        noise: Tile of unit-variance noise, shape (k, k), for fine textures and cloth folds.
+    """
+
+    def __init__(self, pixels: int, view: View, noise: np.ndarray) -> None:
+        self.pixels = pixels
+        self.view = view
+        self.rim = view.elevation
+        self.canvas = Image.new("RGBA", (pixels, pixels))
+        self._noise = noise
+        self._shade = np.ones((pixels, pixels), dtype=np.float32)
+
+    # Parts ---------------------------------------------------------------------------------------------------------
+
+    def puffy(self, outline: Outline, surface: Surface, *, depth: float = 0.05, folds: float = 0.0, holes=()) -> None:
+        """Fill an outline as a cushion-like volume.
+
+        Args:
+            outline: One polygon (k, 2) or several, in product units.
+            surface: What it is made of.
+            depth: Width of the rounded edge in product units.
+            folds: Strength of soft cloth folds, 0 for none.
+            holes: Polygons to cut out.
+        """
+        patch = self._mask(outline, margin=depth, holes=holes)
+        if patch is not None:
+            self._paint_puffy(*patch, surface, depth, folds)
+
+    def flat(self, outline: Outline, surface: Surface, *, holes=()) -> None:
+        """Fill an outline as a plane that faces the viewer."""
+        patch = self._mask(outline, holes=holes)
+        if patch is None:
+            return
+        mask, x0, y0 = patch
+        u, v = self._grid(mask, x0, y0)
+        # A plane is never lit quite evenly: the end towards the light is a little brighter.
+        lx, ly, _ = self.view.light
+        self._paint(mask, x0, y0, surface, 0.12 * (u - 0.5) * np.sign(lx), 0.2 * (v - 0.5) * np.sign(ly) + 0.03, u, v)
+
+    def stroke(self, points, width: float, surface: Surface) -> None:
+        """Draw a round bar of ``width`` along a polyline."""
+        patch = self._stroke_mask(np.asarray(points, dtype=np.float64), width, margin=width)
+        if patch is not None:
+            self._paint_puffy(*patch, surface, width * 0.45, 0.0)
+
+    def revolve(self, profile, surface: Surface, *, cx: float = 0.5, curved: bool = True) -> None:
+        """Draw a body of revolution about a vertical axis.
+
+        Args:
+            profile: ``(y, radius)`` from top to bottom, at least two.
+            surface: What it is made of.
+            cx: Axis.
+            curved: Pass a smooth curve through the profile; else straight lines.
+        """
+        line = np.asarray(profile, dtype=np.float64)
+        if curved and len(line) > 2:
+            line = smooth(line, closed=False)
+        ys, radii = line[:, 0], np.maximum(line[:, 1], 1e-3)
+        right = np.stack([cx + radii, ys], axis=1)
+        left = np.stack([cx - radii, ys], axis=1)[::-1]
+        bottom = arc(cx, ys[-1], radii[-1], radii[-1] * self.rim, 0, 180)
+        top = arc(cx, ys[0], radii[0], radii[0] * self.rim, 180, 360)
+        patch = self._mask(np.concatenate([right, bottom, left, top]))
+        if patch is None:
+            return
+        mask, x0, y0 = patch
+        u, v = self._grid(mask, x0, y0)
+        order = np.maximum.accumulate(ys)
+        radius = np.interp(v[:, :1], order, radii).astype(np.float32)
+        slope = np.interp(v[:, :1], order, np.gradient(radii, np.maximum(np.gradient(ys), 1e-4)))
+        across = np.clip((u - cx) / radius, -0.999, 0.999)
+        down = np.clip(-0.55 * slope, -0.6, 0.6).astype(np.float32) * np.sqrt(1.0 - across**2)
+        turn = np.arcsin(across) * radius + np.radians(self.view.yaw) * radii.max()
+        self._paint(mask, x0, y0, surface, across * 0.93, down * 0.7, turn + 0.5, v)
+
+    def ellipse(self, cx: float, cy: float, rx: float, ry: float, surface: Surface, *, depth: float = 0.02) -> None:
+        """Draw an ellipse with a rounded edge."""
+        self.puffy(circle(cx, cy, rx, ry, 48), surface, depth=depth)
+
+    def ball(self, cx: float, cy: float, radius: float, surface: Surface) -> None:
+        """Draw a sphere."""
+        patch = self._mask(circle(cx, cy, radius, count=72))
+        if patch is None:
+            return
+        mask, x0, y0 = patch
+        u, v = self._grid(mask, x0, y0)
+        nx, ny = (u - cx) / radius, (v - cy) / radius
+        length = np.maximum(np.sqrt(nx * nx + ny * ny), 1e-4)
+        bend = np.arcsin(np.minimum(length, 0.999)) / length * radius
+        turn = np.radians(self.view.yaw) * radius
+        squeeze = np.minimum(1.0, 0.96 / length)
+        self._paint(mask, x0, y0, surface, nx * squeeze, ny * squeeze, nx * bend + turn + 0.5, ny * bend + 0.5)
+
+    def opening(self, cx: float, cy: float, radius: float, surface: Surface, *, thickness: float = 0.012) -> None:
+        """Draw the rim of an open vessel seen from above: the lip, and the dark inside."""
+        lip, inside = surface.toned(1.12), surface.toned(0.62)
+        self.flat(circle(cx, cy, radius, radius * self.rim, 48), lip)
+        inner = radius - thickness
+        self.puffy(circle(cx, cy, inner, inner * self.rim * 0.93, 48), inside, depth=0.04)
+
+    # Drawing on parts ----------------------------------------------------------------------------------------------
+
+    def seam(self, points, color: Rgb, *, width: float = 0.006, opacity: float = 0.6) -> None:
+        """Draw a thin line that takes the light of the part under it."""
+        patch = self._stroke_mask(np.asarray(points, dtype=np.float64), width, margin=0.0)
+        if patch is not None:
+            self._print(*patch, color, opacity)
+
+    def decal(self, outline: Outline, color: Rgb, *, opacity: float = 0.95) -> None:
+        """Print a flat shape on the part under it, which keeps its light."""
+        patch = self._mask(outline)
+        if patch is not None:
+            self._print(*patch, color, opacity)
+
+    def mark(self, name: str, cx: float, cy: float, radius: float, color: Rgb, *, wrap: float = 0.0) -> None:
+        """Print a mark.
+
+        Args:
+            name: A key of `MARKS`.
+            cx: Centre, before the yaw.
+            cy: Centre.
+            radius: Half of its side.
+            color: Its colour.
+            wrap: Radius of the round body that carries it, on which it moves with the yaw; 0 for a flat one.
+        """
+        polygons = []
+        for unit in MARKS[name]():
+            points = unit * radius
+            if wrap:
+                angle = np.clip(points[:, 0] / wrap + np.radians(self.view.yaw) * 0.7, -1.5, 1.5)
+                points = np.stack([wrap * np.sin(angle), points[:, 1]], axis=1)
+            polygons.append(points + (cx, cy))
+        self.decal(polygons, color)
+
+    # Internals -----------------------------------------------------------------------------------------------------
+
+    def _patch(self, low: np.ndarray, high: np.ndarray, margin: float) -> tuple[int, int, int, int] | None:
+        n = self.pixels
+        x0, y0 = (max(0, int(v)) for v in np.floor((low - margin) * n))
+        x1, y1 = (min(n, int(v)) for v in np.ceil((high + margin) * n) + 1)
+        return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+    def _mask(self, outline: Outline, *, margin: float = 0.0, holes=()):
+        polygons = [outline] if isinstance(outline, np.ndarray) and outline.ndim == 2 else list(outline)
+        patch = self._patch(
+            np.min([p.min(axis=0) for p in polygons], axis=0),
+            np.max([p.max(axis=0) for p in polygons], axis=0),
+            margin,
+        )
+        if patch is None:
+            return None
+        x0, y0, x1, y1 = patch
+        mask = Image.new("L", (x1 - x0, y1 - y0))
+        draw = ImageDraw.Draw(mask)
+        for fill, group in ((255, polygons), (0, holes)):
+            for polygon in group:
+                draw.polygon((polygon * self.pixels - (x0, y0)).ravel().tolist(), fill=fill)
+        return mask, x0, y0
+
+    def _stroke_mask(self, points: np.ndarray, width: float, margin: float):
+        patch = self._patch(points.min(axis=0), points.max(axis=0), margin + width / 2)
+        if patch is None:
+            return None
+        x0, y0, x1, y1 = patch
+        mask = Image.new("L", (x1 - x0, y1 - y0))
+        draw = ImageDraw.Draw(mask)
+        path = points * self.pixels - (x0, y0)
+        thick = max(1, round(width * self.pixels))
+        draw.line(path.ravel().tolist(), fill=255, width=thick, joint="curve")
+        if thick > 2:
+            for x, y in (path[0], path[-1]):
+                draw.ellipse((x - thick / 2, y - thick / 2, x + thick / 2, y + thick / 2), fill=255)
+        return mask, x0, y0
+
+    def _grid(self, mask: Image.Image, x0: int, y0: int) -> tuple[np.ndarray, np.ndarray]:
+        width, height = mask.size
+        u = (np.arange(x0, x0 + width, dtype=np.float32) + 0.5) / self.pixels
+        v = (np.arange(y0, y0 + height, dtype=np.float32) + 0.5) / self.pixels
+        return np.broadcast_to(u, (height, width)), np.broadcast_to(v[:, None], (height, width))
+
+    def _paint_puffy(self, mask, x0: int, y0: int, surface: Surface, depth: float, folds: float) -> None:
+        width, height = mask.size
+        # Normals are smooth: a third of the resolution is enough, and several times faster.
+        step = 3 if min(width, height) >= 24 else 1
+        radius = max(depth * self.pixels / step, 0.8)
+        low = mask.reduce(step) if step > 1 else mask
+        pad = int(radius) + 1
+        padded = Image.new("L", (low.width + 2 * pad, low.height + 2 * pad))
+        padded.paste(low, (pad, pad))
+        hill = np.asarray(padded.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32) / 255.0
+        if folds:
+            hill = hill + folds * self._folds(hill.shape)
+        dy, dx = np.gradient(hill * radius * 1.9)
+        scale = 1.0 / np.sqrt(1.0 + dx * dx + dy * dy)
+        nx, ny = (-(d * scale)[pad:-pad, pad:-pad] for d in (dx, dy))
+        if step > 1:
+            nx, ny = (
+                np.asarray(Image.fromarray(n.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR))
+                for n in (nx, ny)
+            )
+        u, v = self._grid(mask, x0, y0)
+        self._paint(mask, x0, y0, surface, nx, ny, u, v)
+
+    def _folds(self, shape: tuple[int, int]) -> np.ndarray:
+        coarse = Image.fromarray(self._noise[:5, :6].astype(np.float32))
+        return np.asarray(coarse.resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
+
+    def _paint(self, mask, x0: int, y0: int, surface: Surface, nx, ny, u, v) -> None:
+        finish = FINISHES[surface.material]
+        color = np.array(surface.color, dtype=np.float32)
+        if surface.pattern != "solid":
+            scale = surface.pattern_scale
+            cover = PATTERNS[surface.pattern](u * scale, v * scale)[..., None].astype(np.float32)
+            color = color + (np.array(surface.pattern_color, dtype=np.float32) - color) * cover
+        ripple = None
+        if finish.texture:
+            width, height = mask.size
+            k = len(self._noise)
+            tile = self._noise[np.arange(y0, y0 + height)[:, None] % k, np.arange(x0, x0 + width) % k]
+            ripple = fine_texture(finish.texture, u, v, tile)
+        lit, shade = light_surface(color, nx, ny, self.view.light, finish, ripple)
+        patch = Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
+        opacity = finish.opacity * surface.opacity
+        patch.putalpha(mask if opacity >= 1.0 else mask.point(lambda value: int(value * opacity)))
+        self.canvas.alpha_composite(patch, (x0, y0))
+        inside = np.asarray(mask) > 127
+        self._shade[y0 : y0 + mask.height, x0 : x0 + mask.width][inside] = np.broadcast_to(shade, inside.shape)[inside]
+
+    def _print(self, mask, x0: int, y0: int, color: Rgb, opacity: float) -> None:
+        shade = self._shade[y0 : y0 + mask.height, x0 : x0 + mask.width, None]
+        lit = np.array(color, dtype=np.float32) * np.minimum(shade, 1.08)
+        patch = Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
+        patch.putalpha(mask.point(lambda value: int(value * opacity)))
+        # Ink stays on the part: where nothing has been drawn yet, nothing is printed.
+        target = self.canvas.crop((x0, y0, x0 + mask.width, y0 + mask.height))
+        printed = Image.alpha_composite(target, patch)
+        printed.putalpha(target.getchannel("A"))
+        self.canvas.paste(printed, (x0, y0))

@@ -1,0 +1,123 @@
+"""Light on a surface: materials, one directional light, and the colour that results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Finish:
+    """How a material answers light.
+
+    Attributes:
+        contrast: How strongly the surface turns dark away from the light.
+        gloss: Strength of the highlight in [0, 1].
+        sharpness: Exponent of the highlight; higher is smaller.
+        bands: Strength of the bright and dark bands that a polished metal mirrors.
+        texture: Name of the fine texture (see `fine_texture`), or "" for none.
+        opacity: Opacity in (0, 1]; below 1 for glass.
+    """
+
+    contrast: float = 0.8
+    gloss: float = 0.0
+    sharpness: float = 18.0
+    bands: float = 0.0
+    texture: str = ""
+    opacity: float = 1.0
+
+
+#: Finish of each material word used in attributes.
+FINISHES: dict[str, Finish] = {
+    "ceramic": Finish(0.75, 0.55, 28.0),
+    "porcelain": Finish(0.7, 0.8, 40.0),
+    "stoneware": Finish(0.85, 0.12, 8.0, texture="grain"),
+    "terracotta": Finish(0.9, 0.0, texture="grain"),
+    "enamel": Finish(0.75, 0.7, 45.0),
+    "glass": Finish(0.6, 0.95, 40.0, 0.1, opacity=0.88),
+    "steel": Finish(0.8, 0.6, 22.0, 0.2),
+    "aluminium": Finish(0.8, 0.4, 12.0, 0.12),
+    "plastic": Finish(0.75, 0.4, 18.0),
+    "rubber": Finish(0.7, 0.12, 6.0),
+    "silicone": Finish(0.75, 0.16, 7.0),
+    "lacquer": Finish(0.7, 0.75, 30.0),
+    "wood": Finish(0.75, 0.16, 10.0, texture="wood"),
+    "cotton": Finish(0.8, 0.0, texture="weave"),
+    "linen": Finish(0.8, 0.0, texture="slub"),
+    "canvas": Finish(0.75, 0.0, texture="weave"),
+    "denim": Finish(0.85, 0.0, texture="twill"),
+    "wool": Finish(0.85, 0.0, texture="knit"),
+    "felt": Finish(0.85, 0.0, texture="grain"),
+    "velvet": Finish(1.05, 0.16, 3.0),
+    "satin": Finish(1.0, 0.4, 8.0),
+    "nylon": Finish(0.85, 0.22, 10.0, texture="weave"),
+    "leather": Finish(0.85, 0.34, 14.0, texture="grain"),
+    "suede": Finish(0.85, 0.03, 4.0, texture="grain"),
+    "paper": Finish(0.6, 0.08, 8.0),
+    "wax": Finish(0.6, 0.2, 6.0),
+    "foam": Finish(0.8, 0.0, texture="grain"),
+}
+
+
+def fine_texture(name: str, u: np.ndarray, v: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Return the brightness ripple of a texture, about [-0.1, 0.1].
+
+    Args:
+        name: One of "grain", "weave", "slub", "twill", "knit" and "wood".
+        u: Horizontal texture coordinate in product units, shape (h, w).
+        v: Vertical texture coordinate in product units, shape (h, w).
+        noise: Noise of unit variance, shape (h, w).
+    """
+    if name == "grain":
+        return 0.035 * noise
+    if name == "weave":
+        return 0.03 * np.sin(u * 260.0) * np.sin(v * 260.0) + 0.012 * noise
+    if name == "slub":
+        return 0.04 * np.sin(v * 300.0 + noise) + 0.02 * noise
+    if name == "twill":
+        return 0.06 * np.sin((u + v) * 190.0) + 0.03 * noise
+    if name == "knit":
+        return 0.09 * np.sin(v * 120.0 + 2.2 * np.abs(np.sin(u * 95.0)))
+    rings = np.sin(u * 70.0 + 2.5 * np.sin(v * 5.0) + 0.5 * np.sin(v * 17.0))
+    return 0.07 * rings + 0.05 * np.sin(u * 230.0 + 4.0 * np.sin(v * 3.0))
+
+
+def light_surface(
+    color: np.ndarray,
+    nx: np.ndarray,
+    ny: np.ndarray,
+    light: tuple[float, float, float],
+    finish: Finish,
+    ripple: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Light a coloured surface.
+
+    Args:
+        color: Base colour in [0, 255], shape (3,) or (h, w, 3).
+        nx: Horizontal part of the unit normal, shape (h, w); positive to the right.
+        ny: Vertical part of the unit normal, shape (h, w); positive downwards.
+        light: Unit vector towards the light (x right, y down, z to the viewer).
+        finish: The material.
+        ripple: Brightness to add, shape (h, w).
+
+    Returns:
+        The lit colour in [0, 255], float32 of shape (h, w, 3), and the brightness factor, shape (h, w).
+    """
+    lx, ly, lz = light
+    nz = np.sqrt(np.maximum(1.0 - nx * nx - ny * ny, 0.0))
+    # Measured from a surface that faces the viewer, so that most of a product keeps its own, named colour.
+    shade = 1.0 + finish.contrast * (nx * lx + ny * ly + (nz - 0.96) * lz)
+    if finish.bands:
+        shade = shade + finish.bands * np.cos(8.0 * nx + 3.0 * ny + 0.6)
+    if ripple is not None:
+        shade = shade + ripple
+    shade = np.clip(shade, 0.32, 1.3)
+    lit = np.minimum(shade, 1.0)[..., None] * color
+    white = np.maximum(shade - 1.0, 0.0) * 0.55
+    if finish.gloss:
+        norm = np.sqrt(2.0 + 2.0 * lz)
+        half = np.clip((nx * lx + ny * ly + nz * (lz + 1.0)) / norm, 0.0, 1.0)
+        white = white + finish.gloss * half**finish.sharpness * np.clip(1.6 * (1.0 - nz), 0.0, 1.0)
+    white = np.minimum(white, 0.9)[..., None]
+    return lit + (255.0 - lit) * white, shade

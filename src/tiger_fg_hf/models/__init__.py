@@ -1,0 +1,1 @@
+"""What the networks are; imports nothing else of this package."""

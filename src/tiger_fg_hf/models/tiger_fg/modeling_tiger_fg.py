@@ -1,0 +1,776 @@
+"""TIGER-FG models: the query tower, the item tower that looks where its text tells it, and both together."""
+
+import copy
+import inspect
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.auto.modeling_auto import MODEL_MAPPING
+from transformers.processing_utils import Unpack
+from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
+from transformers.utils.output_capturing import capture_outputs
+
+from .configuration_tiger_fg import TigerFGConfig, TigerFGItemConfig, TigerFGQueryConfig
+
+
+@dataclass
+class TigerFGVisionTokens(ModelOutput):
+    """
+    What a vision encoder says of a batch of images, in one form for every backbone.
+
+    Args:
+        cls (`torch.FloatTensor` of shape `(batch, d)`): class token `v_cls`; the backbone's pooled output or the mean
+            of the patches where it has none.
+        patches (`torch.FloatTensor` of shape `(batch, h * w, d)`): patch tokens `P`, row by row, registers dropped.
+        grid (`tuple[int, int]`): rows h and columns w of the patch grid.
+        model_output (`ModelOutput`): the backbone's own output, with hidden states and attentions where asked for.
+    """
+
+    cls: torch.FloatTensor | None = None
+    patches: torch.FloatTensor | None = None
+    grid: tuple[int, int] | None = None
+    model_output: ModelOutput | None = None
+
+
+@dataclass
+class TigerFGQueryOutput(ModelOutput):
+    """
+    Args:
+        embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): query embeddings, L2-normalised.
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, tokens, d)`): tokens of the vision encoder.
+        hidden_states, attentions (`tuple[torch.FloatTensor]`, *optional*): of the vision encoder, where asked for.
+    """
+
+    embeds: torch.FloatTensor | None = None
+    last_hidden_state: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class TigerFGGroundingOutput(ModelOutput):
+    """
+    Args:
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, M, d)`): text-conditioned visual slots `S`.
+        slot_weights (`torch.FloatTensor` of shape `(batch, M)`): weights of the slots in `f_m`; they sum to 1.
+        focus (`torch.FloatTensor` of shape `(batch, d)`): semantic-focus feature `f_m`.
+        appearance (`torch.FloatTensor` of shape `(batch, d)`, *optional*): appearance feature `f_a`; `None` when the
+            batch has no images.
+        patch_weights (`torch.FloatTensor` of shape `(batch, N)`, *optional*): weights of the patches in `f_a`.
+        hidden_states (`tuple[torch.FloatTensor]`, *optional*): slots before the first and after each block.
+        attentions (`tuple[torch.FloatTensor]`, *optional*): per block `(batch, heads, M, keys)`: text, then patches.
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    slot_weights: torch.FloatTensor | None = None
+    focus: torch.FloatTensor | None = None
+    appearance: torch.FloatTensor | None = None
+    patch_weights: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class TigerFGItemOutput(ModelOutput):
+    """
+    Args:
+        embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): item embeddings `f_i`, L2-normalised.
+        grounding (`torch.FloatTensor` of shape `(batch, h, w)`, *optional*): where the item tower looked: weights of
+            the patch grid that sum to 1 (to 0 in rows without an image); `None` when the batch has no images.
+        slot_weights, focus, appearance, hidden_states, attentions: see [`TigerFGGroundingOutput`].
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, M, d)`): the slots.
+        vision_model_output, text_model_output (`ModelOutput`, *optional*): of the two encoders.
+    """
+
+    embeds: torch.FloatTensor | None = None
+    grounding: torch.FloatTensor | None = None
+    slot_weights: torch.FloatTensor | None = None
+    focus: torch.FloatTensor | None = None
+    appearance: torch.FloatTensor | None = None
+    last_hidden_state: torch.FloatTensor | None = None
+    vision_model_output: ModelOutput | None = None
+    text_model_output: ModelOutput | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        return tuple(v.to_tuple() if isinstance(v, ModelOutput) else v for v in self.values())
+
+
+@dataclass
+class TigerFGOutput(ModelOutput):
+    """
+    Args:
+        logits_per_query (`torch.FloatTensor` of shape `(queries, items)`, *optional*): scaled cosine similarities.
+        query_embeds (`torch.FloatTensor` of shape `(queries, projection_dim)`, *optional*): L2-normalised.
+        item_embeds (`torch.FloatTensor` of shape `(items, projection_dim)`, *optional*): L2-normalised.
+        grounding (`torch.FloatTensor` of shape `(items, h, w)`, *optional*): see [`TigerFGItemOutput`].
+        logit_scale (`torch.FloatTensor` of shape `()`): clamped scale, the inverse temperature.
+        query_model_output, item_model_output: outputs of the two towers.
+    """
+
+    logits_per_query: torch.FloatTensor | None = None
+    query_embeds: torch.FloatTensor | None = None
+    item_embeds: torch.FloatTensor | None = None
+    grounding: torch.FloatTensor | None = None
+    logit_scale: torch.FloatTensor | None = None
+    query_model_output: TigerFGQueryOutput | None = None
+    item_model_output: TigerFGItemOutput | None = None
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        return tuple(v.to_tuple() if isinstance(v, ModelOutput) else v for v in self.values())
+
+
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention that returns its weights; shapes as `ALL_ATTENTION_FUNCTIONS` has them."""
+    weights = torch.matmul(query, key.transpose(2, 3)) * scaling
+    if attention_mask is not None:
+        weights = weights + attention_mask
+    weights = nn.functional.softmax(weights, dim=-1, dtype=torch.float32).to(query.dtype)
+    weights = nn.functional.dropout(weights, p=dropout, training=module.training)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
+
+
+class TigerFGCrossAttention(nn.Module):
+    """Multi-head attention from the slots to text or patch tokens."""
+
+    def __init__(self, config: TigerFGItemConfig):
+        super().__init__()
+        self.config = config
+        width = config.vision_config.hidden_size
+        self.head_dim = width // config.grounding_attention_heads
+        self.scaling = self.head_dim**-0.5
+        self.is_causal = False
+        self.q_proj = nn.Linear(width, width)
+        self.k_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(
+        self, slots: torch.Tensor, tokens: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        def heads(states: torch.Tensor) -> torch.Tensor:
+            return states.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+
+        # Flash attention's unpadding takes query and key padding to be the same, which does not hold here, and a
+        # handful of slots gains nothing from it: every choice but eager runs SDPA.
+        eager = self.config._attn_implementation == "eager"
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface("eager" if eager else "sdpa", eager_attention_forward)
+        output, weights = attend(
+            self,
+            heads(self.q_proj(slots)),
+            heads(self.k_proj(tokens)),
+            heads(self.v_proj(tokens)),
+            attention_mask,
+            scaling=self.scaling,
+            dropout=self.config.attention_dropout if self.training else 0.0,
+            is_causal=False,
+        )
+        return self.out_proj(output.flatten(2)), weights
+
+
+class TigerFGMLP(nn.Module):
+    """Two linear layers with an activation between them."""
+
+    def __init__(self, in_features: int, hidden_features: int, out_features: int, activation: str):
+        super().__init__()
+        self.fc1 = nn.Linear(in_features, hidden_features)
+        self.activation = ACT2FN[activation]
+        self.fc2 = nn.Linear(hidden_features, out_features)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return self.fc2(self.activation(self.fc1(states)))
+
+
+class TigerFGGroundingLayer(GradientCheckpointingLayer):
+    """Pre-norm block: the slots attend to one kind of token, then a feed-forward layer."""
+
+    def __init__(self, config: TigerFGItemConfig):
+        super().__init__()
+        width = config.vision_config.hidden_size
+        self.slot_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.token_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.cross_attn = TigerFGCrossAttention(config)
+        self.mlp_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.mlp = TigerFGMLP(width, config.grounding_intermediate_size, width, config.hidden_act)
+
+    def forward(
+        self,
+        slots: torch.Tensor,
+        tokens: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        present: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        read, _ = self.cross_attn(self.slot_norm(slots), self.token_norm(tokens), attention_mask)
+        if present is not None:
+            # A row without tokens of this kind reads nothing: its slots pass on as they are.
+            read = torch.where(present[:, None, None], read, torch.zeros_like(read))
+        slots = slots + read
+        return slots + self.mlp(self.mlp_norm(slots))
+
+
+class TigerFGSlotPooling(nn.Module):
+    """`f_m`: an MLP scores the slots, a softmax weighs them (paper: slot aggregation)."""
+
+    def __init__(self, config: TigerFGItemConfig):
+        super().__init__()
+        width = config.vision_config.hidden_size
+        self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.score = TigerFGMLP(width, width, 1, config.hidden_act)
+
+    def forward(self, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        slots = self.norm(slots)
+        weights = self.score(slots).squeeze(-1).softmax(dim=-1, dtype=torch.float32)
+        return torch.einsum("bm,bmd->bd", weights.to(slots.dtype), slots), weights
+
+
+class TigerFGGuidedPooling(nn.Module):
+    """`f_a`: `f_m` and the class token together say which patches to pool (paper: complementary visual branch)."""
+
+    def __init__(self, config: TigerFGItemConfig):
+        super().__init__()
+        width = config.vision_config.hidden_size
+        self.guide = TigerFGMLP(2 * width, width, width, config.hidden_act)
+        self.key = nn.Linear(width, width, bias=False)
+        self.scaling = width**-0.5
+        self.gate = None
+        if config.appearance_gate_init is not None:
+            self.gate = nn.Parameter(torch.empty(width))
+
+    def forward(
+        self, focus: torch.Tensor, cls: torch.Tensor, patches: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        guide = self.guide(torch.cat([focus, cls], dim=-1))
+        scores = torch.einsum("bd,bnd->bn", guide, self.key(patches)) * self.scaling
+        weights = scores.softmax(dim=-1, dtype=torch.float32)
+        pooled = torch.einsum("bn,bnd->bd", weights.to(patches.dtype), patches)
+        if self.gate is not None:
+            pooled = cls + self.gate.sigmoid() * (pooled - cls)
+        return pooled, weights
+
+
+class TigerFGMerge(nn.Module):
+    """`f_i`: the projected appearance feature plus a residual branch for the semantic focus, L2-normalised."""
+
+    def __init__(self, config: TigerFGItemConfig):
+        super().__init__()
+        width = config.vision_config.hidden_size
+        self.focus = TigerFGMLP(width, width, config.projection_dim, config.hidden_act)
+
+    def forward(
+        self, focus: torch.Tensor, visual: torch.Tensor | None, present: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        embeds = self.focus(focus)
+        if visual is not None:
+            if present is not None:
+                visual = torch.where(present[:, None], visual, torch.zeros_like(visual))
+            embeds = embeds + visual
+        return nn.functional.normalize(embeds, dim=-1)
+
+
+class TigerFGPreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialisation of the TIGER-FG models."""
+
+    config: TigerFGConfig
+    base_model_prefix = "tiger_fg"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["TigerFGGroundingLayer", "TigerFGGuidedPooling"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, TigerFGGroundingModel):
+            init.normal_(module.slots, std=self.config.initializer_range)
+        elif isinstance(module, TigerFGGuidedPooling) and module.gate is not None:
+            init.constant_(module.gate, self.config.appearance_gate_init)
+        elif isinstance(module, TigerFGMerge) and self.config.merge_init_zero:
+            init.zeros_(module.focus.fc2.weight)
+            init.zeros_(module.focus.fc2.bias)
+        elif isinstance(module, TigerFGModel):
+            init.constant_(module.logit_scale, math.log(1.0 / self.config.temperature_init))
+        for name in ("visual_projection", "query_visual_projection"):
+            if isinstance(getattr(module, name, None), nn.Linear):
+                # Orthogonal, so that cosine similarities of the backbone's features survive the projection.
+                init.orthogonal_(getattr(module, name).weight)
+
+    def get_input_embeddings(self) -> nn.Module:
+        encoder = self.text_model if hasattr(self, "text_model") else self._query_vision_model()
+        return encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        encoder = self.text_model if hasattr(self, "text_model") else self._query_vision_model()
+        encoder.set_input_embeddings(value)
+
+
+class TigerFGGroundingModel(TigerFGPreTrainedModel):
+    """Text-guided grounding: slots read the text, then the patches, and guide where the image is pooled."""
+
+    config: TigerFGItemConfig
+    _can_record_outputs = {"hidden_states": TigerFGGroundingLayer, "attentions": TigerFGCrossAttention}
+
+    def __init__(self, config: TigerFGItemConfig):
+        super().__init__(config)
+        width = config.vision_config.hidden_size
+        self.slots = nn.Parameter(torch.empty(config.num_slots, width))
+        self.text_projection = nn.Linear(config.text_config.hidden_size, width)
+        self.text_layers = nn.ModuleList(TigerFGGroundingLayer(config) for _ in range(config.num_text_layers))
+        self.visual_layers = nn.ModuleList(TigerFGGroundingLayer(config) for _ in range(config.num_visual_layers))
+        self.slot_pooling = TigerFGSlotPooling(config)
+        self.guided_pooling = TigerFGGuidedPooling(config)
+        self.post_init()
+
+    @capture_outputs
+    def forward(
+        self,
+        cls: torch.Tensor | None = None,
+        patches: torch.Tensor | None = None,
+        text: torch.Tensor | None = None,
+        text_mask: torch.Tensor | None = None,
+        image_mask: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> TigerFGGroundingOutput:
+        r"""
+        cls (`torch.FloatTensor` of shape `(batch, d)`, *optional*):
+            Class tokens.
+        patches (`torch.FloatTensor` of shape `(batch, N, d)`, *optional*):
+            Patch tokens.
+        text (`torch.FloatTensor` of shape `(batch, L, text width)`, *optional*):
+            Text tokens `H_t`.
+        text_mask (`torch.BoolTensor` of shape `(batch, L)`, *optional*):
+            `True` at real tokens. A row of `False` is an item without text.
+        image_mask (`torch.BoolTensor` of shape `(batch,)`, *optional*):
+            `False` at items without an image.
+        """
+        batch = text.shape[0] if patches is None else patches.shape[0]
+        slots = self.slots.expand(batch, -1, -1)
+        if text is not None:
+            text = self.text_projection(text)
+            has_text = attention_mask = None
+            if text_mask is not None:
+                has_text = text_mask.any(dim=-1)
+                attention_mask = _additive_mask(_safe_mask(text_mask), slots)
+            for layer in self.text_layers:
+                slots = layer(slots, text, attention_mask, has_text)
+        if patches is not None:
+            for layer in self.visual_layers:
+                slots = layer(slots, patches, None, image_mask)
+        focus, slot_weights = self.slot_pooling(slots)
+        appearance = patch_weights = None
+        if patches is not None:
+            appearance, patch_weights = self.guided_pooling(focus, cls, patches)
+            if image_mask is not None:
+                patch_weights = torch.where(image_mask[:, None], patch_weights, torch.zeros_like(patch_weights))
+        return TigerFGGroundingOutput(
+            last_hidden_state=slots,
+            slot_weights=slot_weights,
+            focus=focus,
+            appearance=appearance,
+            patch_weights=patch_weights,
+        )
+
+
+class _QueryTower:
+    """What [`TigerFGQueryModel`] and [`TigerFGModel`] have in common; parameter names are the same in both."""
+
+    def _build_query_tower(self, config: TigerFGQueryConfig) -> None:
+        prefix = "" if config.share_vision_tower else "query_"
+        setattr(self, f"{prefix}vision_model", _backbone_from_config(config.vision_config))
+        projection = nn.Linear(config.vision_config.hidden_size, config.projection_dim, bias=False)
+        setattr(self, f"{prefix}visual_projection", projection)
+
+    def _query_vision_model(self) -> PreTrainedModel:
+        return self.vision_model if self.config.share_vision_tower else self.query_vision_model
+
+    def _embed_query(self, pixel_values: torch.Tensor, **kwargs) -> TigerFGQueryOutput:
+        tokens = encode_image(self._query_vision_model(), pixel_values, **kwargs)
+        shared = self.config.share_vision_tower
+        projection = self.visual_projection if shared else self.query_visual_projection
+        return TigerFGQueryOutput(
+            embeds=nn.functional.normalize(projection(tokens.cls), dim=-1),
+            last_hidden_state=tokens.model_output.last_hidden_state,
+            hidden_states=tokens.model_output.get("hidden_states"),
+            attentions=tokens.model_output.get("attentions"),
+        )
+
+
+class _ItemTower:
+    """What [`TigerFGItemModel`] and [`TigerFGModel`] have in common; parameter names are the same in both."""
+
+    def _build_item_tower(self, config: TigerFGItemConfig) -> None:
+        if not hasattr(self, "vision_model"):
+            self.vision_model = _backbone_from_config(config.vision_config)
+            self.visual_projection = nn.Linear(config.vision_config.hidden_size, config.projection_dim, bias=False)
+        self.text_model = _backbone_from_config(config.text_config)
+        self.grounding_model = TigerFGGroundingModel(config)
+        self.merge = TigerFGMerge(config)
+
+    def encode_item_image(self, pixel_values: torch.Tensor, **kwargs) -> TigerFGVisionTokens:
+        """Vision tokens of item images `[B, 3, H, W]`, for [`fuse_item`], once for any number of texts."""
+        return encode_image(self.vision_model, pixel_values, **kwargs)
+
+    def encode_item_text(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs
+    ) -> ModelOutput:
+        """Text tokens `[B, L, text width]` of `input_ids` `[B, L]`, as the text encoder's `last_hidden_state`."""
+        if attention_mask is not None:
+            attention_mask = _safe_mask(attention_mask.bool()).to(attention_mask.dtype)
+        return self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **kwargs)
+
+    def fuse_item(
+        self,
+        vision_tokens: TigerFGVisionTokens | None = None,
+        text_output: ModelOutput | None = None,
+        attention_mask: torch.Tensor | None = None,
+        image_mask: torch.Tensor | None = None,
+        **kwargs,
+    ) -> TigerFGItemOutput:
+        """Item embeddings and grounding from encoded images and texts; see [`TigerFGItemModel.forward`]."""
+        image_mask = None if image_mask is None or vision_tokens is None else image_mask.bool()
+        grounded = self.grounding_model(
+            cls=None if vision_tokens is None else vision_tokens.cls,
+            patches=None if vision_tokens is None else vision_tokens.patches,
+            text=None if text_output is None else text_output.last_hidden_state,
+            text_mask=None if attention_mask is None or text_output is None else attention_mask.bool(),
+            image_mask=image_mask,
+            **kwargs,
+        )
+        visual = None if vision_tokens is None else self.visual_projection(grounded.appearance)
+        return TigerFGItemOutput(
+            embeds=self.merge(grounded.focus, visual, image_mask),
+            grounding=None if vision_tokens is None else grounded.patch_weights.unflatten(-1, vision_tokens.grid),
+            slot_weights=grounded.slot_weights,
+            focus=grounded.focus,
+            appearance=grounded.appearance,
+            last_hidden_state=grounded.last_hidden_state,
+            vision_model_output=None if vision_tokens is None else vision_tokens.model_output,
+            text_model_output=text_output,
+            hidden_states=grounded.hidden_states,
+            attentions=grounded.attentions,
+        )
+
+    def _embed_item(
+        self,
+        pixel_values: torch.Tensor | None,
+        input_ids: torch.Tensor | None,
+        attention_mask: torch.Tensor | None,
+        image_mask: torch.Tensor | None,
+        **kwargs,
+    ) -> TigerFGItemOutput:
+        if pixel_values is None and input_ids is None:
+            raise ValueError("An item needs `pixel_values`, `input_ids` or both; neither was given.")
+        if pixel_values is not None and input_ids is not None and len(pixel_values) != len(input_ids):
+            raise ValueError(f"{len(pixel_values)} item images were given with {len(input_ids)} texts.")
+        tokens = None if pixel_values is None else self.encode_item_image(pixel_values, **kwargs)
+        text = None if input_ids is None else self.encode_item_text(input_ids, attention_mask, **kwargs)
+        return self.fuse_item(tokens, text, attention_mask, image_mask, **kwargs)
+
+
+class TigerFGQueryModel(_QueryTower, TigerFGPreTrainedModel):
+    """
+    Query tower: a cropped image becomes one embedding (TIGER-FG, arXiv 2605.18434, "query tower").
+
+    Loads from a joint [`TigerFGModel`] folder, of which it reads only its own weights, or from its own.
+
+    ```python
+    >>> query = TigerFGQueryModel.from_pretrained(path)  # doctest: +SKIP
+    >>> embeds = query(**processor(images=[crop], return_tensors="pt")).embeds  # doctest: +SKIP
+
+    ```
+    """
+
+    config: TigerFGQueryConfig
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+
+    def __init__(self, config: TigerFGQueryConfig):
+        super().__init__(config)
+        other = r"^(text_model|grounding_model|merge)\.|^logit_scale$"
+        item_vision = [] if config.share_vision_tower else [r"^(vision_model|visual_projection)\."]
+        self._keys_to_ignore_on_load_unexpected = [other, *item_vision]
+        self._build_query_tower(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> TigerFGQueryOutput:
+        r"""
+        pixel_values (`torch.FloatTensor` of shape `(batch, 3, H, W)`):
+            Crops as [`TigerFGProcessor`] returns them. H and W need not be those of training.
+        """
+        return self._embed_query(pixel_values, **kwargs)
+
+
+class TigerFGItemModel(_ItemTower, TigerFGPreTrainedModel):
+    """
+    Item tower: a full listing image and its text become one embedding and a grounding map (TIGER-FG, "item tower").
+
+    Loads from a joint [`TigerFGModel`] folder, of which it reads only its own weights, or from its own. An item
+    without text is embedded from its image alone: the slots read only the patches. An item without an image is
+    embedded from its text alone: the slots read only the text and the visual part of the embedding is left out.
+
+    ```python
+    >>> item = TigerFGItemModel.from_pretrained(path)  # doctest: +SKIP
+    >>> out = item(**processor(images=[photo], text=[{"title": "red mug"}], return_tensors="pt"))  # doctest: +SKIP
+    >>> out.embeds, out.grounding  # doctest: +SKIP
+
+    ```
+    """
+
+    config: TigerFGItemConfig
+    main_input_name = "pixel_values"
+    _keys_to_ignore_on_load_unexpected = [r"^query_(vision_model|visual_projection)\.", r"^logit_scale$"]
+
+    def __init__(self, config: TigerFGItemConfig):
+        super().__init__(config)
+        self._build_item_tower(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        image_mask: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> TigerFGItemOutput:
+        r"""
+        pixel_values (`torch.FloatTensor` of shape `(batch, 3, H, W)`, *optional*):
+            Full listing images. `None` when no item of the batch has one.
+        input_ids (`torch.LongTensor` of shape `(batch, L)`, *optional*):
+            Item texts. `None` when no item of the batch has one.
+        attention_mask (`torch.LongTensor` of shape `(batch, L)`, *optional*):
+            1 at real tokens, 0 at padding; a row of zeros is an item without text.
+        image_mask (`torch.LongTensor` of shape `(batch,)`, *optional*):
+            1 at items with an image, 0 at items without; their pixels are ignored.
+
+        Raises:
+            ValueError: neither images nor texts, or not as many images as texts.
+        """
+        return self._embed_item(pixel_values, input_ids, attention_mask, image_mask, **kwargs)
+
+
+class TigerFGModel(_QueryTower, _ItemTower, TigerFGPreTrainedModel):
+    """
+    Query tower and item tower together, with the learnable temperature: what training updates and the Hub stores.
+
+    With `config.share_vision_tower` both towers use one vision encoder and one projection. The parameters of
+    [`TigerFGQueryModel`] and [`TigerFGItemModel`] are subsets of this model's, under the same names.
+    """
+
+    config: TigerFGConfig
+    main_input_name = "query_pixel_values"
+
+    def __init__(self, config: TigerFGConfig):
+        super().__init__(config)
+        self._build_query_tower(config)
+        self._build_item_tower(config)
+        self.logit_scale = nn.Parameter(torch.empty(()))
+        self.post_init()
+
+    @classmethod
+    def from_backbones(
+        cls,
+        vision: str,
+        text: str,
+        *,
+        dtype: torch.dtype = torch.float32,
+        attn_implementation: str | None = None,
+        vision_kwargs: dict | None = None,
+        text_kwargs: dict | None = None,
+        **config_kwargs,
+    ) -> "TigerFGModel":
+        """
+        Fresh TIGER-FG heads on pretrained backbones.
+
+        Args:
+            vision (`str`): Hub id or folder of a vision encoder, or of an image-text model that has one (CLIP, SigLIP).
+            text (`str`): Hub id or folder of a text encoder, or of an image-text model that has one.
+            dtype (`torch.dtype`): of all weights. Float32 by default, whatever the backbones were saved in: training
+                wants float32 master weights, with autocast for speed.
+            attn_implementation (`str`, *optional*): `"eager"`, `"sdpa"`, `"flash_attention_2"`, ...
+            vision_kwargs, text_kwargs (`dict`, *optional*): passed to the backbones' `from_pretrained` (`revision`, ...).
+            config_kwargs: fields of [`TigerFGConfig`].
+
+        Raises:
+            ValueError: the vision encoder has no patch grid.
+        """
+        vision_model = _backbone_from_pretrained(vision, "vision_config", dtype, vision_kwargs or {})
+        text_model = _backbone_from_pretrained(text, "text_config", dtype, text_kwargs or {})
+        config = cls.config_class(vision_config=vision_model.config, text_config=text_model.config, **config_kwargs)
+        model = cls._from_config(config, dtype=dtype, attn_implementation=attn_implementation)
+        model.vision_model.load_state_dict(vision_model.state_dict())
+        model.text_model.load_state_dict(text_model.state_dict())
+        if not config.share_vision_tower:
+            model.query_vision_model.load_state_dict(vision_model.state_dict())
+            # Both towers start in one space; training may part them.
+            model.query_visual_projection.load_state_dict(model.visual_projection.state_dict())
+        return model.eval()
+
+    def get_query_features(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> torch.Tensor:
+        """L2-normalised query embeddings `[B, projection_dim]`; arguments as [`TigerFGQueryModel.forward`]."""
+        return self._embed_query(pixel_values, **kwargs).embeds
+
+    def get_item_features(
+        self,
+        pixel_values: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        image_mask: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> torch.Tensor:
+        """L2-normalised item embeddings `[B, projection_dim]`; arguments as [`TigerFGItemModel.forward`]."""
+        return self._embed_item(pixel_values, input_ids, attention_mask, image_mask, **kwargs).embeds
+
+    @can_return_tuple
+    def forward(
+        self,
+        query_pixel_values: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        image_mask: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> TigerFGOutput:
+        r"""
+        query_pixel_values (`torch.FloatTensor` of shape `(queries, 3, H, W)`, *optional*):
+            Crops. `None` embeds items only.
+        pixel_values, input_ids, attention_mask, image_mask (*optional*):
+            Items, as [`TigerFGItemModel.forward`] takes them. All `None` embeds queries only.
+
+        Raises:
+            ValueError: neither queries nor items were given.
+        """
+        has_items = pixel_values is not None or input_ids is not None
+        if query_pixel_values is None and not has_items:
+            raise ValueError("Neither queries (`query_pixel_values`) nor items (`pixel_values`, `input_ids`) were given.")
+        query = None if query_pixel_values is None else self._embed_query(query_pixel_values, **kwargs)
+        item = None
+        if has_items:
+            item = self._embed_item(pixel_values, input_ids, attention_mask, image_mask, **kwargs)
+        logit_scale = self.logit_scale.exp().clamp(max=self.config.logit_scale_max)
+        return TigerFGOutput(
+            logits_per_query=None if query is None or item is None else logit_scale * query.embeds @ item.embeds.T,
+            query_embeds=None if query is None else query.embeds,
+            item_embeds=None if item is None else item.embeds,
+            grounding=None if item is None else item.grounding,
+            logit_scale=logit_scale,
+            query_model_output=query,
+            item_model_output=item,
+        )
+
+
+def encode_image(vision_model: PreTrainedModel, pixel_values: torch.Tensor, **kwargs) -> TigerFGVisionTokens:
+    """
+    Class token and patch tokens of `pixel_values` `[B, 3, H, W]` from any supported vision encoder.
+
+    Prefix tokens (class, distillation, registers) come first in every supported backbone, so the patches are the last
+    `h * w` tokens; H and W that the patch size does not divide lose their last rows and columns.
+
+    Raises:
+        ValueError: the image is smaller than one patch, or the encoder has no token for each patch.
+    """
+    config = vision_model.config
+    patch = config.patch_size
+    patch_height, patch_width = (patch, patch) if isinstance(patch, int) else patch
+    height, width = pixel_values.shape[-2] // patch_height, pixel_values.shape[-1] // patch_width
+    if height == 0 or width == 0:
+        raise ValueError(f"Images of {tuple(pixel_values.shape[-2:])} pixels are smaller than one patch ({patch}).")
+    inputs: dict[str, Any] = {"pixel_values": pixel_values}
+    if config.model_type == "siglip2_vision_model":
+        inputs = _navit_inputs(pixel_values, patch, (height, width))
+    elif _takes_interpolation(type(vision_model)):
+        inputs["interpolate_pos_encoding"] = True
+    output = vision_model(**inputs, return_dict=True, **kwargs)
+    tokens = output.last_hidden_state
+    num_prefix = tokens.shape[1] - height * width
+    if tokens.ndim != 3 or num_prefix < 0:
+        raise ValueError(
+            f"The '{config.model_type}' encoder returned tokens of shape {tuple(tokens.shape)} for a grid of "
+            f"{height} x {width} patches; an encoder with one token per patch is needed."
+        )
+    patches = tokens[:, num_prefix:]
+    if config.model_type == "clip_vision_model":
+        # CLIP normalises only the class token; the patches belong in the same space.
+        patches = vision_model.post_layernorm(patches)
+    cls = output.get("pooler_output")
+    if cls is None:
+        cls = tokens[:, 0] if num_prefix else patches.mean(dim=1)
+    return TigerFGVisionTokens(cls=cls, patches=patches, grid=(height, width), model_output=output)
+
+
+def _navit_inputs(pixel_values: torch.Tensor, patch: int, grid: tuple[int, int]) -> dict[str, torch.Tensor]:
+    """Flattened patches `[B, h * w, patch * patch * 3]` as the NaFlex variant of SigLIP 2 takes them."""
+    height, width = grid
+    pixels = pixel_values[..., : height * patch, : width * patch]
+    pixels = pixels.unflatten(-2, (height, patch)).unflatten(-1, (width, patch))
+    pixels = pixels.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+    shapes = torch.tensor([grid], device=pixels.device).expand(len(pixels), 2)
+    mask = torch.ones(pixels.shape[:2], dtype=torch.long, device=pixels.device)
+    return {"pixel_values": pixels, "spatial_shapes": shapes, "pixel_attention_mask": mask}
+
+
+def _takes_interpolation(model_class: type) -> bool:
+    return "interpolate_pos_encoding" in inspect.signature(model_class.forward).parameters
+
+
+def _backbone_kwargs(config: PreTrainedConfig) -> dict[str, Any]:
+    """Leaves out the pooling head of backbones that let it be left out: its weights would never be used."""
+    model_class = MODEL_MAPPING[type(config)]
+    model_class = model_class[0] if isinstance(model_class, (list, tuple)) else model_class
+    takes = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
+    return {"add_pooling_layer": False} if takes else {}
+
+
+def _backbone_from_config(config: PreTrainedConfig) -> PreTrainedModel:
+    return AutoModel.from_config(config, **_backbone_kwargs(config))
+
+
+def _backbone_from_pretrained(source: str, sub_config: str, dtype: torch.dtype, kwargs: dict) -> PreTrainedModel:
+    config = AutoConfig.from_pretrained(source, **kwargs)
+    config = copy.deepcopy(getattr(config, sub_config, config))
+    config._name_or_path = ""  # a local folder's path is nobody's business once the weights are part of a new model
+    return AutoModel.from_pretrained(source, config=config, dtype=dtype, **_backbone_kwargs(config), **kwargs)
+
+
+def _safe_mask(mask: torch.Tensor) -> torch.Tensor:
+    """`mask` `[B, L]` with the first token of all-`False` rows unmasked: a softmax over nothing is not a number."""
+    empty = ~mask.any(dim=-1, keepdim=True)
+    first = torch.arange(mask.shape[-1], device=mask.device) == 0
+    return mask | (empty & first)
+
+
+def _additive_mask(mask: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+    """`mask` `[B, L]` as `[B, 1, M, L]` for attention scores: 0 where `True`, the lowest number elsewhere."""
+    additive = torch.zeros(mask.shape, dtype=states.dtype, device=states.device)
+    additive = additive.masked_fill(~mask.to(states.device), torch.finfo(states.dtype).min)
+    return additive[:, None, None, :].expand(-1, -1, states.shape[1], -1)
+
+
+__all__ = [
+    "TigerFGItemModel",
+    "TigerFGModel",
+    "TigerFGPreTrainedModel",
+    "TigerFGQueryModel",
+]

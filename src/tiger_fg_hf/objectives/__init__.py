@@ -1,0 +1,1 @@
+"""What is learned: one loss per file, and the Task that holds them."""

@@ -1,0 +1,1 @@
+"""How it is learned: the Accelerate loop and its arguments."""
