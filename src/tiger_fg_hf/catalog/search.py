@@ -86,7 +86,7 @@ def _unpack(keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return scores, _LOW_32_BITS - (keys & _LOW_32_BITS)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def search(
     query_embeds: Embeddings,
     item_embeds: Embeddings,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageFilter
 
-
 # The flood runs at this size: silhouettes of small queries need no more, and larger photos would only cost time.
-_WORK_SIDE = 256
+_WORK_SIDE = 160
 # Darkest channel and widest spread between channels that still count as white backdrop (8-bit, JPEG noise included).
 _WHITE_MIN = 238
 _WHITE_SPREAD = 14
@@ -17,6 +16,15 @@ _SHADOW_SPREAD = 10
 _SHADOW_STEP = 7
 # Share of border pixels that must be white: a product may touch the border, a scene fills it.
 _BORDER_SHARE = 0.6
+# An enclosed area is a gap (the hole of a ring, the space between legs) when it is wide and flat, pure white.
+_GAP_MIN = 251
+_GAP_RADIUS = 4
+# Off-white pixels are object only where they hang together with pixels at least this dark, or this colourful.
+_SOLID_MAX = 205
+_SOLID_SPREAD = 30
+# The cut must follow an edge: within two pixels inside it something is darker than this, along most of its length.
+_EDGE_MAX = 226
+_MAX_WEAK_EDGE = 0.3
 # Outside these shares of the photo a matte has failed: nothing cut out, or hardly anything left.
 _MIN_OBJECT_SHARE = 0.015
 _MAX_OBJECT_SHARE = 0.985
@@ -27,9 +35,10 @@ _MAX_SHADOW_SHARE = 0.15
 def object_matte(image: Image.Image, box: tuple[float, float, float, float] | None = None) -> np.ndarray | None:
     """Cut the object of a studio photo out of its white background.
 
-    White pixels connected to the border are background, and so is the soft grey shadow that continues them; white
-    areas enclosed by the object stay object, because labels and soles look just the same as gaps. The edge is feathered
-    and lies about half a pixel inside the silhouette, so that no white rim shows on a dark background.
+    White pixels connected to the border are background, and so are the soft grey shadow that continues them, wide
+    flat white gaps that the object encloses, and pale specks that touch nothing solid. A large pure-white label
+    therefore counts as a gap. The edge is feathered and lies about half a pixel inside the silhouette, so that no
+    white rim shows on a dark background.
 
     Args:
         image: the photo, any PIL mode that converts to RGB.
@@ -37,7 +46,8 @@ def object_matte(image: Image.Image, box: tuple[float, float, float, float] | No
 
     Returns:
         `(H, W)` uint8 alpha of the size of `image` (255 object, 0 background), or None when the border is not white,
-        or when the cut-out would be all or next to nothing of the photo. Callers then use the box or the whole photo.
+        when the cut-out would be all or next to nothing of the photo, or when the cut follows no visible edge (white
+        products). Callers then use the box or the whole photo.
     """
     rgb = image.convert("RGB")
     work = rgb.copy()
@@ -51,7 +61,10 @@ def object_matte(image: Image.Image, box: tuple[float, float, float, float] | No
     if _border(white).mean() < _BORDER_SHARE:
         return None
     background = _flood_from(_border_only(white), white)
+    background = _with_gaps(background, darkest)
     background = _with_shadow(background, darkest, spread)
+    solid = (darkest <= _SOLID_MAX) | (spread >= _SOLID_SPREAD)
+    background = ~_flood_from(solid & ~background, ~background)
     if box is not None:
         scale_x, scale_y = work.width / rgb.width, work.height / rgb.height
         x0, y0 = int(box[0] * scale_x), int(box[1] * scale_y)
@@ -61,6 +74,8 @@ def object_matte(image: Image.Image, box: tuple[float, float, float, float] | No
         background |= ~inside
     share = 1.0 - background.mean()
     if not _MIN_OBJECT_SHARE <= share <= _MAX_OBJECT_SHARE:
+        return None
+    if _weak_edge_share(background, darkest) > _MAX_WEAK_EDGE:
         return None
     alpha = Image.fromarray(np.where(background, 0, 255).astype(np.uint8))
     alpha = alpha.filter(ImageFilter.GaussianBlur(0.8)).point(_FEATHER)
@@ -81,6 +96,31 @@ def _border_only(mask: np.ndarray) -> np.ndarray:
     seeds = mask.copy()
     seeds[1:-1, 1:-1] = False
     return seeds
+
+
+def _with_gaps(background: np.ndarray, darkest: np.ndarray) -> np.ndarray:
+    """Add wide, flat white areas that the object encloses."""
+    flat = (darkest >= _GAP_MIN) & ~background
+    core = Image.fromarray(flat.view(np.uint8) * 255).filter(ImageFilter.BoxBlur(_GAP_RADIUS))
+    seeds = np.asarray(core) == 255
+    if not seeds.any():
+        return background
+    return background | _flood_from(seeds, (darkest >= _WHITE_MIN) & ~background)
+
+
+def _weak_edge_share(background: np.ndarray, darkest: np.ndarray) -> float:
+    """Share of the cut, in [0, 1], where object and background look alike: high after a leak."""
+    touching = np.zeros_like(background)
+    touching[1:] |= background[:-1]
+    touching[:-1] |= background[1:]
+    touching[:, 1:] |= background[:, :-1]
+    touching[:, :-1] |= background[:, 1:]
+    y, x = np.nonzero(touching & ~background)
+    if not len(y):
+        return 0.0
+    object_only = np.pad(np.where(background, np.uint8(255), darkest), 2, constant_values=255)
+    patches = np.lib.stride_tricks.sliding_window_view(object_only, (5, 5))[y, x]
+    return float((patches.min(axis=(1, 2)) > _EDGE_MAX).mean())
 
 
 def _with_shadow(background: np.ndarray, darkest: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -113,9 +153,9 @@ def _flood_from(seeds: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     while (now := np.count_nonzero(reached)) != count:
         count = now
         for runs in (rows, columns):
-            marked = np.zeros(runs.max() + 1, dtype=bool)
+            marked = np.zeros(runs[-1, -1] + 1, dtype=bool)
             marked[runs[reached]] = True
-            reached = marked[runs] & allowed
+            reached = marked.take(runs) & allowed
     return reached
 
 
@@ -123,4 +163,4 @@ def _run_numbers(allowed: np.ndarray) -> np.ndarray:
     """Number the horizontal runs of True in a (H, W) mask; pixels outside a run carry the number of some run."""
     starts = allowed.copy()
     starts[:, 1:] &= ~allowed[:, :-1]
-    return np.cumsum(starts.ravel(), dtype=np.int32).reshape(allowed.shape)
+    return np.cumsum(starts.ravel(), dtype=np.intp).reshape(allowed.shape)

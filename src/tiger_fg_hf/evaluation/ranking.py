@@ -11,6 +11,7 @@ included (`tied`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,14 +88,14 @@ def build_relevance(
     for row, (query_id, wanted) in enumerate(zip(query_ids, grades, strict=True)):
         pairs = []
         for item_id, value in wanted.items():
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"query {row} ({query_id!r}): grade of {item_id!r} must be finite and >= 0, got {value}")
-            if value > 0 and item_id not in rows_of:
-                raise ValueError(f"query {row} ({query_id!r}): no item has the item_id {item_id!r}")
+            if not 0 <= value < math.inf:
+                raise ValueError(f"query row {row} ({query_id!r}): grade of {item_id!r} is {value}, must be >= 0")
             if value > 0:
+                if item_id not in rows_of:
+                    raise ValueError(f"query row {row} ({query_id!r}): no item has the item_id {item_id!r}")
                 pairs += [(item_row, value) for item_row in rows_of[item_id]]
         if not pairs:
-            raise ValueError(f"query {row} ({query_id!r}) has no relevant item")
+            raise ValueError(f"query row {row} ({query_id!r}) has no relevant item")
         for item_row, value in sorted(pairs):
             query.append(row)
             item.append(item_row)
@@ -108,7 +109,7 @@ def build_relevance(
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def rank_relevant(
     query_embeds: Embeddings,
     item_embeds: Embeddings,
@@ -147,12 +148,13 @@ def rank_relevant(
     def load(embeds: Embeddings, rows: slice | np.ndarray, name: str) -> torch.Tensor:
         return load_rows(embeds, rows, name=name, device=device, dtype=dtype, truncate_dim=truncate_dim)
 
+    pair_chunks = zip(relevance.query.split(item_chunk), relevance.item.split(item_chunk), strict=True)
     pair_scores = torch.cat(
         [
             (load(query_embeds, query.numpy(), "query_embeds") * load(item_embeds, item.numpy(), "item_embeds")).sum(1)
-            for query, item in zip(relevance.query.split(item_chunk), relevance.item.split(item_chunk), strict=True)
+            for query, item in pair_chunks
         ]
-    ).float() if len(relevance.query) else torch.empty(0, device=device)  # fmt: skip
+    ).float()
 
     # Pair p is column `column[p]` of its query's row in the padded tables below.
     ends = relevance.counts.cumsum(0)
@@ -270,7 +272,7 @@ def _recall(ranks: RelevantRanks, k: int) -> torch.Tensor:
 
 
 def _hit_rate(above: torch.Tensor, tied: torch.Tensor, relevant: torch.Tensor, k: int) -> torch.Tensor:
-    """1 - P(the first k miss): only the best group matters, and k - above items of it are drawn without replacement."""
+    """1 - P(the first k miss). Only the best group matters: k - above of its items are drawn without replacement."""
     drawn = torch.minimum((k - above).clamp(min=0), tied)
     miss = torch.ones(len(above), dtype=torch.float64)
     for draw in range(int(drawn.max()) if len(drawn) else 0):

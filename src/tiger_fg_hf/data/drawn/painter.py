@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -12,10 +14,20 @@ from tiger_fg_hf.data.drawn.geometry import arc, circle, smooth
 from tiger_fg_hf.data.drawn.marks import MARKS
 from tiger_fg_hf.data.drawn.palette import Rgb
 from tiger_fg_hf.data.drawn.patterns import PATTERNS
-from tiger_fg_hf.data.drawn.shading import FINISHES, fine_texture, light_surface
+from tiger_fg_hf.data.drawn.shading import FINISHES, fine_texture, illuminate, lit_color
 from tiger_fg_hf.data.drawn.view import View
 
 Outline = np.ndarray | Sequence[np.ndarray]
+Texture = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+#: Normals are computed for every so many-th pixel.
+_COARSE = 3
+
+
+@cache
+def _scaled(factor: float) -> list[int]:
+    """Return the lookup table that multiplies a byte by ``factor``."""
+    return [int(value * factor) for value in range(256)]
 
 
 @dataclass(frozen=True)
@@ -85,10 +97,11 @@ class Painter:
         if patch is None:
             return
         mask, x0, y0 = patch
-        u, v = self._grid(mask, x0, y0)
         # A plane is never lit quite evenly: the end towards the light is a little brighter.
         lx, ly, _ = self.view.light
-        self._paint(mask, x0, y0, surface, 0.12 * (u - 0.5) * np.sign(lx), 0.2 * (v - 0.5) * np.sign(ly) + 0.03, u, v)
+        u, v = self._grid(mask, x0, y0, _COARSE)
+        nx = math.copysign(0.12, lx) * (u - 0.5)
+        self._paint(mask, x0, y0, surface, nx, math.copysign(0.2, ly) * (v - 0.5) + 0.03)
 
     def stroke(self, points, width: float, surface: Surface) -> None:
         """Draw a round bar of ``width`` along a polyline."""
@@ -117,14 +130,18 @@ class Painter:
         if patch is None:
             return
         mask, x0, y0 = patch
-        u, v = self._grid(mask, x0, y0)
+        u, v = self._grid(mask, x0, y0, _COARSE)
         order = np.maximum.accumulate(ys)
-        radius = np.interp(v[:, :1], order, radii).astype(np.float32)
-        slope = np.interp(v[:, :1], order, np.gradient(radii, np.maximum(np.gradient(ys), 1e-4)))
-        across = np.clip((u - cx) / radius, -0.999, 0.999)
-        down = np.clip(-0.55 * slope, -0.6, 0.6).astype(np.float32) * np.sqrt(1.0 - across**2)
-        turn = np.arcsin(across) * radius + np.radians(self.view.yaw) * radii.max()
-        self._paint(mask, x0, y0, surface, across * 0.93, down * 0.7, turn + 0.5, v)
+        slope = np.gradient(radii) / np.maximum(np.gradient(ys), 1e-4)
+        across = np.clip((u - cx) / np.interp(v[:, :1], order, radii), -0.999, 0.999)
+        down = np.clip(-0.38 * np.interp(v[:, :1], order, slope), -0.42, 0.42) * np.sqrt(1.0 - across**2)
+        turn = math.radians(self.view.yaw) * float(radii.max())
+
+        def texture(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            radius = np.interp(v[:, :1], order, radii).astype(np.float32)
+            return np.arcsin(np.clip((u - cx) / radius, -0.999, 0.999)) * radius + (turn + 0.5), v
+
+        self._paint(mask, x0, y0, surface, across * 0.93, down, texture)
 
     def ellipse(self, cx: float, cy: float, rx: float, ry: float, surface: Surface, *, depth: float = 0.02) -> None:
         """Draw an ellipse with a rounded edge."""
@@ -136,13 +153,18 @@ class Painter:
         if patch is None:
             return
         mask, x0, y0 = patch
-        u, v = self._grid(mask, x0, y0)
+        u, v = self._grid(mask, x0, y0, _COARSE)
         nx, ny = (u - cx) / radius, (v - cy) / radius
-        length = np.maximum(np.sqrt(nx * nx + ny * ny), 1e-4)
-        bend = np.arcsin(np.minimum(length, 0.999)) / length * radius
-        turn = np.radians(self.view.yaw) * radius
-        squeeze = np.minimum(1.0, 0.96 / length)
-        self._paint(mask, x0, y0, surface, nx * squeeze, ny * squeeze, nx * bend + turn + 0.5, ny * bend + 0.5)
+        squeeze = np.minimum(1.0, 0.96 / np.maximum(np.sqrt(nx * nx + ny * ny), 1e-4))
+        turn = math.radians(self.view.yaw) * radius
+
+        def texture(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            x, y = (u - cx) / radius, (v - cy) / radius
+            length = np.clip(np.sqrt(x * x + y * y), 1e-4, 0.999)
+            bend = np.arcsin(length) / length * radius
+            return x * bend + (turn + 0.5), y * bend + 0.5
+
+        self._paint(mask, x0, y0, surface, nx * squeeze, ny * squeeze, texture)
 
     def opening(self, cx: float, cy: float, radius: float, surface: Surface, *, thickness: float = 0.012) -> None:
         """Draw the rim of an open vessel seen from above: the lip, and the dark inside."""
@@ -180,9 +202,9 @@ class Painter:
         for unit in MARKS[name]():
             points = unit * radius
             if wrap:
-                angle = np.clip(points[:, 0] / wrap + np.radians(self.view.yaw) * 0.7, -1.5, 1.5)
+                angle = np.clip(points[:, 0] / wrap + math.radians(self.view.yaw) * 0.7, -1.5, 1.5)
                 points = np.stack([wrap * np.sin(angle), points[:, 1]], axis=1)
-            polygons.append(points + (cx, cy))
+            polygons.append(points + np.array([cx, cy]))
         self.decal(polygons, color)
 
     # Internals -----------------------------------------------------------------------------------------------------
@@ -225,65 +247,76 @@ class Painter:
                 draw.ellipse((x - thick / 2, y - thick / 2, x + thick / 2, y + thick / 2), fill=255)
         return mask, x0, y0
 
-    def _grid(self, mask: Image.Image, x0: int, y0: int) -> tuple[np.ndarray, np.ndarray]:
-        width, height = mask.size
-        u = (np.arange(x0, x0 + width, dtype=np.float32) + 0.5) / self.pixels
-        v = (np.arange(y0, y0 + height, dtype=np.float32) + 0.5) / self.pixels
+    def _grid(self, mask: Image.Image, x0: int, y0: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Return the product coordinates of every ``step``-th pixel of a patch."""
+        width, height = (-(-side // step) for side in mask.size)
+        u = ((np.arange(width, dtype=np.float32) + 0.5) * step + x0) / self.pixels
+        v = ((np.arange(height, dtype=np.float32) + 0.5) * step + y0) / self.pixels
         return np.broadcast_to(u, (height, width)), np.broadcast_to(v[:, None], (height, width))
 
     def _paint_puffy(self, mask, x0: int, y0: int, surface: Surface, depth: float, folds: float) -> None:
-        width, height = mask.size
-        # Normals are smooth: a third of the resolution is enough, and several times faster.
-        step = 3 if min(width, height) >= 24 else 1
-        radius = max(depth * self.pixels / step, 0.8)
-        low = mask.reduce(step) if step > 1 else mask
+        low = mask.reduce(_COARSE)
+        radius = max(depth * self.pixels / _COARSE, 0.8)
         pad = int(radius) + 1
         padded = Image.new("L", (low.width + 2 * pad, low.height + 2 * pad))
         padded.paste(low, (pad, pad))
         hill = np.asarray(padded.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32) / 255.0
         if folds:
             hill = hill + folds * self._folds(hill.shape)
-        dy, dx = np.gradient(hill * radius * 1.9)
+        dy, dx = np.gradient(hill * (radius * 1.9))
         scale = 1.0 / np.sqrt(1.0 + dx * dx + dy * dy)
-        nx, ny = (-(d * scale)[pad:-pad, pad:-pad] for d in (dx, dy))
-        if step > 1:
-            nx, ny = (
-                np.asarray(Image.fromarray(n.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR))
-                for n in (nx, ny)
-            )
-        u, v = self._grid(mask, x0, y0)
-        self._paint(mask, x0, y0, surface, nx, ny, u, v)
+        nx, ny = (-(slope * scale)[pad:-pad, pad:-pad] for slope in (dx, dy))
+        self._paint(mask, x0, y0, surface, nx, ny)
 
     def _folds(self, shape: tuple[int, int]) -> np.ndarray:
         coarse = Image.fromarray(self._noise[:5, :6].astype(np.float32))
         return np.asarray(coarse.resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
 
-    def _paint(self, mask, x0: int, y0: int, surface: Surface, nx, ny, u, v) -> None:
+    def _paint(self, mask, x0: int, y0: int, surface: Surface, nx, ny, texture: Texture | None = None) -> None:
+        """Light a patch and lay it over the canvas.
+
+        Args:
+            mask: Its outline, mode "L".
+            x0: Its left edge on the canvas.
+            y0: Its top edge on the canvas.
+            surface: What it is made of.
+            nx: Horizontal normals of every `_COARSE`-th pixel: light is smooth, and this is several times faster.
+            ny: Vertical normals, likewise.
+            texture: Maps product coordinates to texture coordinates; the identity by default.
+        """
         finish = FINISHES[surface.material]
+        shade, highlight = illuminate(nx, ny, self.view.light, finish)
+        shade, highlight = self._enlarged(shade, mask.size), self._enlarged(highlight, mask.size)
         color = np.array(surface.color, dtype=np.float32)
-        if surface.pattern != "solid":
-            scale = surface.pattern_scale
-            cover = PATTERNS[surface.pattern](u * scale, v * scale)[..., None].astype(np.float32)
-            color = color + (np.array(surface.pattern_color, dtype=np.float32) - color) * cover
-        ripple = None
-        if finish.texture:
-            width, height = mask.size
-            k = len(self._noise)
-            tile = self._noise[np.arange(y0, y0 + height)[:, None] % k, np.arange(x0, x0 + width) % k]
-            ripple = fine_texture(finish.texture, u, v, tile)
-        lit, shade = light_surface(color, nx, ny, self.view.light, finish, ripple)
-        patch = Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
-        opacity = finish.opacity * surface.opacity
-        patch.putalpha(mask if opacity >= 1.0 else mask.point(lambda value: int(value * opacity)))
+        patterned = surface.pattern != "solid"
+        if patterned or finish.texture:
+            u, v = self._grid(mask, x0, y0)
+            if texture is not None and patterned:
+                u, v = texture(u, v)
+            if patterned:
+                scale = surface.pattern_scale
+                cover = PATTERNS[surface.pattern](u * scale, v * scale)[..., None].astype(np.float32)
+                color = color + (np.array(surface.pattern_color, dtype=np.float32) - color) * cover
+            if finish.texture:
+                height, width = shade.shape
+                k = len(self._noise)
+                tile = self._noise[np.arange(y0, y0 + height)[:, None] % k, np.arange(x0, x0 + width) % k]
+                shade = shade + fine_texture(finish.texture, u, v, tile)
+        shade = np.clip(shade, 0.32, 1.3)
+        patch = Image.fromarray(lit_color(color, shade, highlight))
+        patch.putalpha(mask.point(_scaled(finish.opacity * surface.opacity)))
         self.canvas.alpha_composite(patch, (x0, y0))
-        inside = np.asarray(mask) > 127
-        self._shade[y0 : y0 + mask.height, x0 : x0 + mask.width][inside] = np.broadcast_to(shade, inside.shape)[inside]
+        np.copyto(self._shade[y0 : y0 + mask.height, x0 : x0 + mask.width], shade, where=np.asarray(mask) > 127)
+
+    @staticmethod
+    def _enlarged(coarse: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        return np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BILINEAR))
 
     def _print(self, mask, x0: int, y0: int, color: Rgb, opacity: float) -> None:
         shade = self._shade[y0 : y0 + mask.height, x0 : x0 + mask.width, None]
         lit = np.array(color, dtype=np.float32) * np.minimum(shade, 1.08)
         patch = Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
-        patch.putalpha(mask.point(lambda value: int(value * opacity)))
+        patch.putalpha(mask.point(_scaled(opacity)))
         # Ink stays on the part: where nothing has been drawn yet, nothing is printed.
         target = self.canvas.crop((x0, y0, x0 + mask.width, y0 + mask.height))
         printed = Image.alpha_composite(target, patch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,26 +84,19 @@ def fine_texture(name: str, u: np.ndarray, v: np.ndarray, noise: np.ndarray) -> 
     return 0.07 * rings + 0.05 * np.sin(u * 230.0 + 4.0 * np.sin(v * 3.0))
 
 
-def light_surface(
-    color: np.ndarray,
-    nx: np.ndarray,
-    ny: np.ndarray,
-    light: tuple[float, float, float],
-    finish: Finish,
-    ripple: np.ndarray | None = None,
+def illuminate(
+    nx: np.ndarray, ny: np.ndarray, light: tuple[float, float, float], finish: Finish
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Light a coloured surface.
+    """Return how brightly a surface is lit, and how strongly it mirrors the light.
 
     Args:
-        color: Base colour in [0, 255], shape (3,) or (h, w, 3).
         nx: Horizontal part of the unit normal, shape (h, w); positive to the right.
         ny: Vertical part of the unit normal, shape (h, w); positive downwards.
         light: Unit vector towards the light (x right, y down, z to the viewer).
         finish: The material.
-        ripple: Brightness to add, shape (h, w).
 
     Returns:
-        The lit colour in [0, 255], float32 of shape (h, w, 3), and the brightness factor, shape (h, w).
+        Brightness factor, 1 where the surface faces the viewer, and highlight in [0, 1], float32 of shape (h, w).
     """
     lx, ly, lz = light
     nz = np.sqrt(np.maximum(1.0 - nx * nx - ny * ny, 0.0))
@@ -110,14 +104,23 @@ def light_surface(
     shade = 1.0 + finish.contrast * (nx * lx + ny * ly + (nz - 0.96) * lz)
     if finish.bands:
         shade = shade + finish.bands * np.cos(8.0 * nx + 3.0 * ny + 0.6)
-    if ripple is not None:
-        shade = shade + ripple
-    shade = np.clip(shade, 0.32, 1.3)
-    lit = np.minimum(shade, 1.0)[..., None] * color
-    white = np.maximum(shade - 1.0, 0.0) * 0.55
+    highlight = np.zeros_like(shade)
     if finish.gloss:
-        norm = np.sqrt(2.0 + 2.0 * lz)
+        norm = math.sqrt(2.0 + 2.0 * lz)
         half = np.clip((nx * lx + ny * ly + nz * (lz + 1.0)) / norm, 0.0, 1.0)
-        white = white + finish.gloss * half**finish.sharpness * np.clip(1.6 * (1.0 - nz), 0.0, 1.0)
-    white = np.minimum(white, 0.9)[..., None]
-    return lit + (255.0 - lit) * white, shade
+        highlight = finish.gloss * half**finish.sharpness * np.clip(1.6 * (1.0 - nz), 0.0, 1.0)
+    return shade.astype(np.float32), highlight.astype(np.float32)
+
+
+def lit_color(color: np.ndarray, shade: np.ndarray, highlight: np.ndarray) -> np.ndarray:
+    """Return a colour as lit, uint8 of shape (h, w, 3).
+
+    Args:
+        color: Base colour in [0, 255], float32 of shape (3,) or (h, w, 3).
+        shade: Brightness factor, shape (h, w); above 1 the colour turns towards white.
+        highlight: Share of white to mix in, in [0, 1], shape (h, w).
+    """
+    white = np.minimum(highlight + np.maximum(shade - 1.0, 0.0) * 0.55, 0.9)
+    # color * dark + (255 - color * dark) * white, with one multiplication per channel.
+    dark = np.minimum(shade, 1.0) * (1.0 - white)
+    return (color * dark[..., None] + 255.0 * white[..., None]).astype(np.uint8)

@@ -8,17 +8,20 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Siglip2TextModel, SiglipTextModel
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.auto.modeling_auto import MODEL_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_tiger_fg import TigerFGConfig, TigerFGItemConfig, TigerFGQueryConfig
+
+# Encoders that transformers' Auto mappings leave out.
+_TEXT_MODELS = {"siglip_text_model": SiglipTextModel, "siglip2_text_model": Siglip2TextModel}
 
 
 @dataclass
@@ -219,11 +222,10 @@ class TigerFGGroundingLayer(GradientCheckpointingLayer):
         present: torch.Tensor | None = None,
     ) -> torch.Tensor:
         read, _ = self.cross_attn(self.slot_norm(slots), self.token_norm(tokens), attention_mask)
-        if present is not None:
-            # A row without tokens of this kind reads nothing: its slots pass on as they are.
-            read = torch.where(present[:, None, None], read, torch.zeros_like(read))
-        slots = slots + read
-        return slots + self.mlp(self.mlp_norm(slots))
+        output = slots + read
+        output = output + self.mlp(self.mlp_norm(output))
+        # A row without tokens of this kind skips the block, as a batch without them does.
+        return output if present is None else torch.where(present[:, None, None], output, slots)
 
 
 class TigerFGSlotPooling(nn.Module):
@@ -266,18 +268,28 @@ class TigerFGGuidedPooling(nn.Module):
         return pooled, weights
 
 
+class TigerFGVisualProjection(nn.Linear):
+    """Projection of visual features; orthogonal at the start, so that the backbone's cosine similarities survive it."""
+
+
+class TigerFGFocusProjection(nn.Linear):
+    """Projection of the semantic focus; zero at the start where the configuration says so."""
+
+
 class TigerFGMerge(nn.Module):
     """`f_i`: the projected appearance feature plus a residual branch for the semantic focus, L2-normalised."""
 
     def __init__(self, config: TigerFGItemConfig):
         super().__init__()
         width = config.vision_config.hidden_size
-        self.focus = TigerFGMLP(width, width, config.projection_dim, config.hidden_act)
+        self.hidden = nn.Linear(width, width)
+        self.activation = ACT2FN[config.hidden_act]
+        self.focus_projection = TigerFGFocusProjection(width, config.projection_dim)
 
     def forward(
         self, focus: torch.Tensor, visual: torch.Tensor | None, present: torch.Tensor | None = None
     ) -> torch.Tensor:
-        embeds = self.focus(focus)
+        embeds = self.focus_projection(self.activation(self.hidden(focus)))
         if visual is not None:
             if present is not None:
                 visual = torch.where(present[:, None], visual, torch.zeros_like(visual))
@@ -298,30 +310,27 @@ class TigerFGPreTrainedModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
 
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs) -> PreTrainedModel:
+        """As transformers has it, but from safetensors alone: a pickle can run code when it is read."""
+        return super().from_pretrained(*args, **{"use_safetensors": True, **kwargs})
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, TigerFGGroundingModel):
+        # Only modules with parameters of their own come here when the code is not transformers' own.
+        if isinstance(module, TigerFGVisualProjection):
+            init.orthogonal_(module.weight)
+        elif isinstance(module, TigerFGFocusProjection) and self.config.merge_init_zero:
+            init.zeros_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, TigerFGGroundingModel):
             init.normal_(module.slots, std=self.config.initializer_range)
         elif isinstance(module, TigerFGGuidedPooling) and module.gate is not None:
             init.constant_(module.gate, self.config.appearance_gate_init)
-        elif isinstance(module, TigerFGMerge) and self.config.merge_init_zero:
-            init.zeros_(module.focus.fc2.weight)
-            init.zeros_(module.focus.fc2.bias)
         elif isinstance(module, TigerFGModel):
             init.constant_(module.logit_scale, math.log(1.0 / self.config.temperature_init))
-        for name in ("visual_projection", "query_visual_projection"):
-            if isinstance(getattr(module, name, None), nn.Linear):
-                # Orthogonal, so that cosine similarities of the backbone's features survive the projection.
-                init.orthogonal_(getattr(module, name).weight)
-
-    def get_input_embeddings(self) -> nn.Module:
-        encoder = self.text_model if hasattr(self, "text_model") else self._query_vision_model()
-        return encoder.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        encoder = self.text_model if hasattr(self, "text_model") else self._query_vision_model()
-        encoder.set_input_embeddings(value)
+        else:
+            super()._init_weights(module)
 
 
 class TigerFGGroundingModel(TigerFGPreTrainedModel):
@@ -397,11 +406,17 @@ class _QueryTower:
     def _build_query_tower(self, config: TigerFGQueryConfig) -> None:
         prefix = "" if config.share_vision_tower else "query_"
         setattr(self, f"{prefix}vision_model", _backbone_from_config(config.vision_config))
-        projection = nn.Linear(config.vision_config.hidden_size, config.projection_dim, bias=False)
+        projection = TigerFGVisualProjection(config.vision_config.hidden_size, config.projection_dim, bias=False)
         setattr(self, f"{prefix}visual_projection", projection)
 
     def _query_vision_model(self) -> PreTrainedModel:
         return self.vision_model if self.config.share_vision_tower else self.query_vision_model
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self._query_vision_model().get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self._query_vision_model().set_input_embeddings(value)
 
     def _embed_query(self, pixel_values: torch.Tensor, **kwargs) -> TigerFGQueryOutput:
         tokens = encode_image(self._query_vision_model(), pixel_values, **kwargs)
@@ -421,10 +436,16 @@ class _ItemTower:
     def _build_item_tower(self, config: TigerFGItemConfig) -> None:
         if not hasattr(self, "vision_model"):
             self.vision_model = _backbone_from_config(config.vision_config)
-            self.visual_projection = nn.Linear(config.vision_config.hidden_size, config.projection_dim, bias=False)
+            self.visual_projection = TigerFGVisualProjection(config.vision_config.hidden_size, config.projection_dim, bias=False)
         self.text_model = _backbone_from_config(config.text_config)
         self.grounding_model = TigerFGGroundingModel(config)
         self.merge = TigerFGMerge(config)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.text_model.set_input_embeddings(value)
 
     def encode_item_image(self, pixel_values: torch.Tensor, **kwargs) -> TigerFGVisionTokens:
         """Vision tokens of item images `[B, 3, H, W]`, for [`fuse_item`], once for any number of texts."""
@@ -571,7 +592,7 @@ class TigerFGItemModel(_ItemTower, TigerFGPreTrainedModel):
         return self._embed_item(pixel_values, input_ids, attention_mask, image_mask, **kwargs)
 
 
-class TigerFGModel(_QueryTower, _ItemTower, TigerFGPreTrainedModel):
+class TigerFGModel(_ItemTower, _QueryTower, TigerFGPreTrainedModel):
     """
     Query tower and item tower together, with the learnable temperature: what training updates and the Hub stores.
 
@@ -627,6 +648,19 @@ class TigerFGModel(_QueryTower, _ItemTower, TigerFGPreTrainedModel):
             # Both towers start in one space; training may part them.
             model.query_visual_projection.load_state_dict(model.visual_projection.state_dict())
         return model.eval()
+
+    def towers(self) -> tuple[TigerFGQueryModel, TigerFGItemModel]:
+        """The two towers as models of their own that share this model's parameters, for encoding while it trains."""
+        towers = []
+        for tower_class in (TigerFGQueryModel, TigerFGItemModel):
+            kept = tower_class.config_class.default_config_fields()
+            config = tower_class.config_class(**{name: getattr(self.config, name) for name in kept})
+            with torch.device("meta"):
+                tower = tower_class(config)
+            for name, _ in list(tower.named_children()):
+                setattr(tower, name, getattr(self, name))
+            towers.append(tower.train(self.training))
+        return tuple(towers)
 
     def get_query_features(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> torch.Tensor:
         """L2-normalised query embeddings `[B, projection_dim]`; arguments as [`TigerFGQueryModel.forward`]."""
@@ -735,23 +769,36 @@ def _takes_interpolation(model_class: type) -> bool:
     return "interpolate_pos_encoding" in inspect.signature(model_class.forward).parameters
 
 
-def _backbone_kwargs(config: PreTrainedConfig) -> dict[str, Any]:
+def _backbone_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
+    """The encoder class of a configuration: the encoder half of encoder-decoders, and SigLIP's text half too."""
+    if config.model_type in _TEXT_MODELS:
+        return _TEXT_MODELS[config.model_type]
+    for mapping in (MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING):
+        found = mapping.get(type(config), None)
+        if found is not None:
+            return found[0] if isinstance(found, (list, tuple)) else found
+    raise ValueError(f"transformers has no encoder for a configuration of type '{config.model_type}'.")
+
+
+def _backbone_kwargs(model_class: type[PreTrainedModel]) -> dict[str, Any]:
     """Leaves out the pooling head of backbones that let it be left out: its weights would never be used."""
-    model_class = MODEL_MAPPING[type(config)]
-    model_class = model_class[0] if isinstance(model_class, (list, tuple)) else model_class
     takes = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
     return {"add_pooling_layer": False} if takes else {}
 
 
 def _backbone_from_config(config: PreTrainedConfig) -> PreTrainedModel:
-    return AutoModel.from_config(config, **_backbone_kwargs(config))
+    model_class = _backbone_class(config)
+    return model_class._from_config(config, **_backbone_kwargs(model_class))
 
 
 def _backbone_from_pretrained(source: str, sub_config: str, dtype: torch.dtype, kwargs: dict) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(source, **kwargs)
     config = copy.deepcopy(getattr(config, sub_config, config))
-    config._name_or_path = ""  # a local folder's path is nobody's business once the weights are part of a new model
-    return AutoModel.from_pretrained(source, config=config, dtype=dtype, **_backbone_kwargs(config), **kwargs)
+    model_class = _backbone_class(config)
+    kwargs = {"use_safetensors": True, **_backbone_kwargs(model_class), **kwargs}
+    model = model_class.from_pretrained(source, config=config, dtype=dtype, **kwargs)
+    model.config._name_or_path = ""  # a local folder's path is nobody's business once its weights are in a new model
+    return model
 
 
 def _safe_mask(mask: torch.Tensor) -> torch.Tensor:

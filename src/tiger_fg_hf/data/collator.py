@@ -1,0 +1,89 @@
+"""Collation: a list of pairs to one batch of tensors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers.image_utils import SizeDict
+
+from ..models.tiger_fg.image_processing_pil_tiger_fg import plan_resize
+
+
+def stable_id(text: str) -> int:
+    """Map a string to an integer in [0, 2^63) that is the same on every process and machine."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def map_box(
+    box: Sequence[float], image_size: tuple[int, int], size: dict[str, int], resize_mode: str
+) -> tuple[float, float, float, float] | None:
+    """Map a box of an image to the processed image, padding included.
+
+    Args:
+        box: `[x0, y0, x1, y1]` in pixels of the image.
+        image_size: (width, height) of the image in pixels.
+        size: `{"height", "width"}` of the processed image in pixels.
+        resize_mode: `"pad"`, `"squash"` or `"crop"`, as in the image processor.
+
+    Returns:
+        `(x0, y0, x1, y1)` as shares of the processed width and height, clipped to [0, 1], or None when the crop leaves
+        nothing of the box.
+    """
+    width, height = image_size
+    plan = plan_resize(height, width, SizeDict(height=size["height"], width=size["width"]), resize_mode)
+    source_x0, source_y0, source_x1, source_y1 = plan.source or (0, 0, width, height)
+    scale_x, scale_y = plan.width / (source_x1 - source_x0), plan.height / (source_y1 - source_y0)
+    x0, x1 = (((x - source_x0) * scale_x + plan.left) / size["width"] for x in (box[0], box[2]))
+    y0, y1 = (((y - source_y0) * scale_y + plan.top) / size["height"] for y in (box[1], box[3]))
+    x0, y0, x1, y1 = (min(max(side, 0.0), 1.0) for side in (x0, y0, x1, y1))
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+class PairCollator:
+    """Turn pairs of a `PairDataset` into one batch.
+
+    Args:
+        processor: a `TigerFGProcessor`.
+    """
+
+    def __init__(self, processor: Any):
+        self.processor = processor
+
+    def __call__(self, pairs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Collate B pairs.
+
+        Returns:
+            - `query_pixel_values` `[B, 3, H, W]`, float: the queries.
+            - `pixel_values` `[B, 3, H, W]`, float, `input_ids` and `attention_mask` `[B, L]`, long: the items.
+            - `item_ids` `[B]`, long: equal for equal `item_id`, on every process.
+            - `category_ids` `[B]`, long: the same for categories, -1 without one.
+            - `boxes` `[B, 4]`, float: `x0, y0, x1, y1` of the object as shares in [0, 1] of the processed item image;
+              0 without a box.
+            - `has_box` `[B]`, bool.
+
+        Raises:
+            ValueError: if there are no pairs, or the processor cannot use one.
+        """
+        if not pairs:
+            raise ValueError("pairs: expected at least one, found none")
+        queries = self.processor(images=[pair["query"] for pair in pairs], return_tensors="pt")
+        items = self.processor(
+            images=[pair["image"] for pair in pairs], text=[pair["text"] for pair in pairs], return_tensors="pt"
+        )
+        images = self.processor.image_processor
+        boxes = [
+            None if pair["box"] is None else map_box(pair["box"], pair["image"].size, images.size, images.resize_mode)
+            for pair in pairs
+        ]
+        categories = [pair["text"]["category"] for pair in pairs]
+        return {
+            "query_pixel_values": queries["pixel_values"],
+            **items,
+            "item_ids": torch.tensor([stable_id(pair["item_id"]) for pair in pairs]),
+            "category_ids": torch.tensor([-1 if name is None else stable_id(name) for name in categories]),
+            "boxes": torch.tensor([box or (0.0, 0.0, 0.0, 0.0) for box in boxes]),
+            "has_box": torch.tensor([box is not None for box in boxes]),
+        }
