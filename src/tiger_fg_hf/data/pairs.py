@@ -102,27 +102,15 @@ class PairDataset(torch.utils.data.Dataset):
         self.seed = seed
         self.item_augmentation = item_augmentation
         self.augment_query_images = augment_query_images
-        # In shared memory: persistent workers hold a copy of this object, but see the same epoch.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._cache = _ImageCache(self, cache_max_side) if cache_decoded else None
-
-    @property
-    def epoch(self) -> int:
-        """The epoch whose data `__getitem__` returns."""
-        return int(self._epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw the pairs of another epoch from now on, in this process and in all its workers.
-
-        To be called between epochs: a loader that is being iterated has fetched ahead.
-        """
-        self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
         return len(self.catalog)
 
-    def __getitem__(self, row: int) -> dict[str, Any]:
-        """Return pair `row`.
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        """Return the pair of row `key`, or of `key = (epoch, row)`; a row alone is that of epoch 0.
+
+        The epoch is part of the key rather than a state, so that workers which fetch ahead cannot be of two minds.
 
         Returns:
             - `item_id`: str
@@ -135,12 +123,13 @@ class PairDataset(torch.utils.data.Dataset):
             IndexError: if there is no such row.
             ValueError: if an image cannot be read, or there is nothing to make a query of, naming row and item.
         """
+        epoch, row = key if isinstance(key, tuple) else (0, key)
         if not -len(self) <= row < len(self):
             raise IndexError(f"row {row} of a catalog with {len(self)} rows")
         row = int(row) % len(self)
         record = to_record(self.catalog[row])
         image, box = self._listing(row, record)
-        rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.epoch, row]))
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, row]))
         query = self._query(row, record, image, box, rng)
         if self.item_augmentation is not None:
             image, box = self.item_augmentation(image, box, rng)

@@ -11,8 +11,6 @@ from tiger_fg_hf.data.drawn.streams import pick
 
 Box = tuple[int, int, int, int]
 
-#: Largest share of `keep_clear_box` that opaque overlays may hide, all together.
-HIDDEN_SHARE = 0.1
 #: Overlays are drawn this many times larger and reduced, for smooth edges.
 _OVERSAMPLE = 2
 _INKS = ((214, 40, 48), (238, 92, 34), (20, 108, 148), (32, 130, 82), (36, 36, 42), (196, 36, 108), (92, 58, 148))
@@ -105,10 +103,11 @@ def draw_overlays(
     *,
     keep_clear_box: tuple[int, int, int, int] | None = None,
     level: int = 2,
+    max_hidden: float = 0.1,
 ) -> Image.Image:
     """Draw promotional overlays on a picture.
 
-    Opaque pieces hide at most `HIDDEN_SHARE` of ``keep_clear_box``; a piece that finds no such place is left out. A
+    Opaque pieces hide at most ``max_hidden`` of ``keep_clear_box``; a piece that finds no such place is left out. A
     watermark is translucent and may cross the box.
 
     Args:
@@ -116,15 +115,18 @@ def draw_overlays(
         rng: Chooses pieces, words, colours and places.
         keep_clear_box: ``(x0, y0, x1, y1)`` in pixels, or None for no such box.
         level: Number of opaque pieces to try, 0 to 5; above 0, a ribbon, a border and a watermark may be added.
+        max_hidden: Largest share of ``keep_clear_box`` that opaque pieces hide together, in [0, 1].
 
     Returns:
         A new RGB picture of the same size.
 
     Raises:
-        ValueError: ``level`` is not in 0..5.
+        ValueError: ``level`` is not in 0..5, or ``max_hidden`` not in [0, 1].
     """
     if not 0 <= level <= 5:
         raise ValueError(f"level must be in 0..5, got {level}")
+    if not 0.0 <= max_hidden <= 1.0:
+        raise ValueError(f"max_hidden must be in [0, 1], got {max_hidden}")
     if level == 0:
         return image.convert("RGB")
     width, height = image.size
@@ -132,12 +134,12 @@ def draw_overlays(
     layer = Image.new("RGBA", (width * k, height * k))
     draw = ImageDraw.Draw(layer)
     clear = tuple(keep_clear_box) if keep_clear_box is not None else (0, 0, 0, 0)
-    budget = HIDDEN_SHARE * (clear[2] - clear[0]) * (clear[3] - clear[1])
+    budget = max_hidden * (clear[2] - clear[0]) * (clear[3] - clear[1])
     taken: list[Box] = []
 
-    if rng.random() < 0.25:
+    if rng.random() < 0.25 and (cover := _border_cover(clear, width, height)) <= budget:
         _border(draw, width * k, height * k, rng)
-        budget -= _border_cover(clear, width, height)
+        budget -= cover
     names = list(_PIECES)
     for name in (names[i] for i in rng.permutation(len(names))[:level]):
         painter, extent, ratio = _PIECES[name]

@@ -72,3 +72,9 @@ def contrasting_colors(name: str, distance: float = 48.0) -> tuple[str, ...]:
     centre = rgb_to_lab(np.array(COLORS[name]))
     far = np.linalg.norm(_lab_centres() - centre, axis=-1) >= distance
     return tuple(other for other, keep in zip(COLORS, far, strict=True) if keep)
+
+
+def seam_color(color: Rgb, factor: float = 0.62) -> Rgb:
+    """Return the colour of a seam on ``color``: darker by ``factor``, or lighter where it is nearly black."""
+    red, green, blue = (int(v * factor) if sum(color) >= 180 else min(255, v + 52) for v in color)
+    return red, green, blue

@@ -17,8 +17,8 @@ from tiger_fg_hf.data.drawn.streams import pick, random_stream
 from tiger_fg_hf.data.drawn.view import View, listing_view
 
 LAYOUTS = ("clean", "clutter")
-#: Largest share of the target that distractors may hide; overlays may hide 10% of its box more (`HIDDEN_SHARE`).
-OCCLUDED_SHARE = 0.14
+#: Largest shares of the target's pixels that distractors and opaque overlays may hide; together at most a quarter.
+OCCLUDED_SHARE, OVERLAID_SHARE = 0.14, 0.1
 #: Share of a cluttered picture that the target's box takes before anything hides it.
 TARGET_AREA = (0.12, 0.4)
 #: Longest side of the target as a share of a cluttered picture.
@@ -148,7 +148,10 @@ def _clutter(product: Product, size: int, rng: np.random.Generator) -> Scene:
         cast_shadow(picture, thing.sprite, thing.at, lies_flat=thing.lies_flat, side=side)
         picture.paste(thing.sprite, thing.at, thing.sprite)
     box = visible.getbbox()
-    picture = draw_overlays(picture, rng, keep_clear_box=box, level=int(rng.integers(1, 4)))
+    # The product fills only part of its box, and an overlay may hide just that part.
+    fill = count / ((box[2] - box[0]) * (box[3] - box[1]))
+    level = int(rng.integers(1, 4))
+    picture = draw_overlays(picture, rng, keep_clear_box=box, level=level, max_hidden=OVERLAID_SHARE * min(fill, 1.0))
     return Scene(picture, box, target, visible)
 
 

@@ -106,9 +106,12 @@ def illuminate(
         shade = shade + finish.bands * np.cos(8.0 * nx + 3.0 * ny + 0.6)
     highlight = np.zeros_like(shade)
     if finish.gloss:
-        norm = math.sqrt(2.0 + 2.0 * lz)
-        half = np.clip((nx * lx + ny * ly + nz * (lz + 1.0)) / norm, 0.0, 1.0)
-        highlight = finish.gloss * half**finish.sharpness * np.clip(1.6 * (1.0 - nz), 0.0, 1.0)
+        # A studio lamp is a tall strip box beside the camera: its mirror image is a streak on upright walls too.
+        hx, hy, hz = 1.5 * lx, 0.45 * ly, lz + 1.0
+        norm = math.sqrt(hx * hx + hy * hy + hz * hz)
+        half = np.clip((nx * hx + ny * hy + nz * hz) / norm, 0.0, 1.0)
+        # None on what faces the viewer squarely, or every flat front would be washed out.
+        highlight = finish.gloss * half ** (2.0 * finish.sharpness) * np.clip(9.0 * (1.0 - nz), 0.0, 1.0)
     return shade.astype(np.float32), highlight.astype(np.float32)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tiger_fg_hf.data.drawn.products import apparel, bags, furnishings, gadgets, leisure, vessels
+from tiger_fg_hf.data.drawn.products import accessories, apparel, bags, furnishings, gadgets, leisure, sports, vessels
 from tiger_fg_hf.data.drawn.spec import Category
 
 #: Every category by name, in a fixed order.
 CATEGORIES: dict[str, Category] = {
     category.name: category
-    for module in (vessels, apparel, bags, furnishings, gadgets, leisure)
+    for module in (vessels, apparel, accessories, bags, furnishings, gadgets, leisure, sports)
     for category in module.CATEGORIES
 }
 

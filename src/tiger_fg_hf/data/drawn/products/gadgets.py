@@ -334,6 +334,7 @@ CATEGORIES = (
         ("metal rings", "black rings"),
         "cone",
         ("black", "white", "yellow", "grey", "navy", "red"),
+        patterns=("striped", "diagonal striped", "checkerboard", "wavy", "speckled"),
         markable=False,
     ),
     Category(

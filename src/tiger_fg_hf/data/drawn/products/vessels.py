@@ -349,7 +349,7 @@ CATEGORIES = (
         _candle,
         ("wax",),
         ("width", "height"),
-        ("candle", "pillar candle", "scented candle"),
+        ("candle", "scented candle"),
         ("straight", "tapered"),
         ("label", "no label"),
         patterns=("striped", "speckled", "wavy", "diagonal striped"),
@@ -377,6 +377,7 @@ CATEGORIES = (
         ("riveted handle", "moulded handle"),
         "handle",
         ("brown", "tan", "black", "red", "cream", "teal"),
+        patterns=("speckled", "striped", "checkerboard", "polka dot"),
         markable=False,
     ),
 )

@@ -1,0 +1,1 @@
+"""How it is shared: exports with code, model cards."""

@@ -1,0 +1,40 @@
+"""Folders for the Hub that load with `trust_remote_code=True` where this package is not installed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from ..models.tiger_fg.processing_tiger_fg import TigerFGProcessor
+
+
+def export_with_code(model: PreTrainedModel, processor: TigerFGProcessor, folder: str | Path) -> None:
+    """
+    Saves `model` and `processor` to `folder` together with the code that defines them.
+
+    `AutoModel`, `AutoConfig`, `AutoProcessor` and `AutoImageProcessor.from_pretrained(folder, trust_remote_code=True)`
+    then work without this package; with it, the installed code is used.
+    """
+    classes = {
+        type(model.config): "AutoConfig",
+        type(model): "AutoModel",
+        type(processor.image_processor): "AutoImageProcessor",
+        type(processor): "AutoProcessor",
+    }
+    with _registered(classes):
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+
+
+@contextmanager
+def _registered(classes: dict[type, str]) -> Iterator[None]:
+    """`register_for_auto_class` for a while: it would otherwise make every later save of the process carry code."""
+    before = {cls: cls._auto_class for cls in classes}
+    try:
+        for cls, auto_class in classes.items():
+            cls.register_for_auto_class(auto_class)
+        yield
+    finally:
+        for cls, auto_class in before.items():
+            cls._auto_class = auto_class

@@ -1,0 +1,166 @@
+"""From arguments to what the loop needs: model, processor and pairs."""
+
+import json
+import logging
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedModel
+from transformers.image_processing_base import ImageProcessingMixin
+
+from ..data.catalog import load_catalog, pair_queries, parse_columns, to_record
+from ..data.drawn import drawn_catalog
+from ..data.pairs import ItemAugmentation, PairDataset
+from ..data.synthesis import ClutterBank, QuerySynthesisConfig, QuerySynthesizer, clutter_pool
+from ..data.tokenizer import train_sentencepiece_tokenizer
+from ..models.tiger_fg.configuration_tiger_fg import TigerFGConfig
+from ..models.tiger_fg.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
+from ..models.tiger_fg.modeling_tiger_fg import TigerFGModel
+from ..models.tiger_fg.processing_tiger_fg import TigerFGProcessor
+from .arguments import DataArguments, ModelArguments
+
+logger = logging.getLogger(__name__)
+
+
+def build_catalog(data: DataArguments, *, image_size: int, seed: int) -> Any:
+    """The training catalog: drawn, read from `--data`, or its query photos joined to the listings of `--items`."""
+    if data.data == "drawn":
+        return load_catalog(
+            drawn_catalog(
+                num_products=data.drawn_products,
+                views=data.drawn_views,
+                layout=data.drawn_layout,
+                seed=seed,
+                size=max(image_size, 96),
+                num_proc=max(data.num_workers, 1),
+            )
+        )
+    columns = parse_columns(data.columns) if data.columns else None
+    catalog = load_catalog(data.data, split=data.split, columns=columns)
+    if data.items is None:
+        return catalog
+    item_columns = parse_columns(data.item_columns) if data.item_columns else None
+    return pair_queries(catalog, load_catalog(data.items, columns=item_columns))
+
+
+def build_synthesizer(clutter: str | None, *, size: int, pool: str = "query") -> QuerySynthesizer:
+    """Queries of `size` pixels, on photos of the query pool of `clutter` or on drawn backgrounds."""
+    bank = None if clutter is None else ClutterBank(clutter_pool(load_clutter(clutter), pool), side=max(size, 96))
+    return QuerySynthesizer(QuerySynthesisConfig(size=size), bank)
+
+
+def load_clutter(source: str):
+    """Photos without item ids, as a `datasets.Dataset` with an `image` column."""
+    import datasets
+
+    if source.endswith(".parquet"):
+        return datasets.load_dataset("parquet", data_files=source, split="train")
+    return datasets.load_dataset(source, split="train")
+
+
+def build_pairs(catalog: Any, data: DataArguments, *, image_size: int, seed: int) -> PairDataset:
+    """Training pairs: synthesised queries, or the catalog's own with varied light and quality."""
+    has_queries = "query_image" in catalog.column_names
+    return PairDataset(
+        catalog,
+        build_synthesizer(data.clutter, size=image_size),
+        seed=seed,
+        item_augmentation=ItemAugmentation(),
+        augment_query_images=has_queries,
+        cache_decoded=data.cache_decoded,
+        cache_max_side=max(image_size * 3 // 2, 96),
+    )
+
+
+def build_model_and_processor(model: ModelArguments, catalog: Any) -> tuple[PreTrainedModel, TigerFGProcessor]:
+    """
+    The model and processor that `--model`, `--vision` with `--text`, or `--model_config` ask for.
+
+    Raises:
+        ValueError: none or several of them are given.
+    """
+    config = json.loads(model.model_config) if isinstance(model.model_config, str) else model.model_config
+    given = [name for name in ("model", "vision", "text") if getattr(model, name)]
+    if given not in (["model"], ["vision", "text"]) and (given or config is None):
+        raise ValueError(
+            "Give either --model (a TIGER-FG checkpoint), or --vision and --text (pretrained encoders), or "
+            f"--model_config alone (a model from scratch); got {given or 'none of them'}."
+        )
+    if model.model:
+        network = TigerFGModel.from_pretrained(model.model, attn_implementation=model.attn_implementation)
+        processor = TigerFGProcessor.from_pretrained(model.model)
+    else:
+        tokenizer = _build_tokenizer(model, catalog)
+        image_processor = TigerFGImageProcessorPil(
+            size={"height": model.image_size, "width": model.image_size},
+            resize_mode=model.resize_mode,
+            **(_pixel_statistics(model.vision) if model.vision else {}),
+        )
+        processor = TigerFGProcessor(image_processor, tokenizer, max_length=model.max_text_length)
+        if model.vision:
+            network = TigerFGModel.from_backbones(
+                model.vision, model.text, attn_implementation=model.attn_implementation, **(config or {})
+            )
+        else:
+            config["text_config"]["vocab_size"] = len(tokenizer)
+            config["text_config"]["pad_token_id"] = tokenizer.pad_token_id
+            network = TigerFGModel._from_config(
+                TigerFGConfig(**config), attn_implementation=model.attn_implementation
+            )
+    if model.gradient_checkpointing:
+        network.gradient_checkpointing_enable()
+    return network, processor
+
+
+def _pixel_statistics(vision: str) -> dict[str, list[float]]:
+    """Mean and deviation that a vision encoder was trained with; those of ImageNet where it does not say."""
+    try:
+        saved, _ = ImageProcessingMixin.get_image_processor_dict(vision)
+    except OSError:
+        logger.warning("'%s' has no preprocessor_config.json: images are normalised as ImageNet's.", vision)
+        return {}
+    return {name: saved[name] for name in ("image_mean", "image_std") if saved.get(name) is not None}
+
+
+def _build_tokenizer(model: ModelArguments, catalog: Any):
+    source = model.tokenizer or model.text
+    if source is None or source == "train":
+        texts = _catalog_texts(catalog)
+        return train_sentencepiece_tokenizer(
+            texts, vocab_size=model.vocab_size, model_max_length=model.max_text_length
+        )
+    return AutoTokenizer.from_pretrained(source)
+
+
+def _catalog_texts(catalog: Any):
+    # The template needs no tokenizer, but its class does; any rendering that names the same words will do here.
+    for row in range(len(catalog)):
+        record = to_record(_without_images(catalog, row))
+        attributes = ", ".join(f"{name}: {value}" for name, value in (record["attributes"] or {}).items())
+        yield " | ".join(filter(None, (record["title"], record["category"], attributes)))
+
+
+def _without_images(catalog: Any, row: int) -> dict:
+    return {name: value for name, value in catalog[row].items() if name not in ("image", "query_image")}
+
+
+def build_eval_catalog(data: DataArguments, *, image_size: int) -> Any:
+    """
+    Held-out listings for evaluation during training: `--eval_data`, or drawn products of another split.
+
+    Raises:
+        ValueError: the training catalog is not drawn and `--eval_data` is missing.
+    """
+    if data.eval_data is None and data.data != "drawn":
+        raise ValueError("--eval_every needs --eval_data, a catalog that is not trained on.")
+    if data.eval_data is None or data.eval_data == "drawn":
+        return load_catalog(
+            drawn_catalog(
+                num_products=data.eval_limit,
+                split="validation",
+                layout=data.drawn_layout,
+                size=max(image_size, 96),
+                num_proc=max(data.num_workers, 1),
+            )
+        )
+    catalog = load_catalog(data.eval_data, columns=parse_columns(data.columns) if data.columns else None)
+    return catalog.select(range(min(data.eval_limit, len(catalog))))

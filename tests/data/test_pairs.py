@@ -1,0 +1,172 @@
+import hashlib
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from tiger_fg_hf.data.catalog import load_catalog, pair_queries
+from tiger_fg_hf.data.pairs import ItemAugmentation, PairDataset
+from tiger_fg_hf.data.synthesis import QuerySynthesisConfig, QuerySynthesizer
+
+
+def photo(index: int, size=(72, 60)) -> Image.Image:
+    image = Image.new("RGB", size, "white")
+    ImageDraw.Draw(image).rectangle((20, 15, 50, 45), fill=(10 + 23 * index, 60, 200 - 20 * index))
+    return image
+
+
+def encoded(image: Image.Image) -> dict:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
+def make_catalog(count=7, **columns) -> datasets.Dataset:
+    data = {
+        "item_id": [f"id{i}" for i in range(count)],
+        "image": [encoded(photo(i)) for i in range(count)],
+        "title": [f"thing {i}" for i in range(count)],
+        "box": [[20, 15, 51, 46]] * count,
+    }
+    return load_catalog(datasets.Dataset.from_dict({**data, **columns}))
+
+
+def make_dataset(seed=0, **options) -> PairDataset:
+    synthesizer = QuerySynthesizer(QuerySynthesisConfig(size=32))
+    options = {"item_augmentation": ItemAugmentation(), **options}
+    return PairDataset(make_catalog(), synthesizer, seed=seed, **options)
+
+
+def digest(pair: dict) -> str:
+    text = f"{pair['item_id']} {pair['row']} {pair['box']} {pair['text']}"
+    return hashlib.sha256(text.encode() + pair["query"].tobytes() + pair["image"].tobytes()).hexdigest()
+
+
+def digests(pairs: list[dict]) -> list[str]:
+    return [digest(pair) for pair in pairs]
+
+
+def loaded(dataset, workers, **options) -> list[str]:
+    loader = torch.utils.data.DataLoader(dataset, batch_size=2, num_workers=workers, collate_fn=digests, **options)
+    return [one for batch in loader for one in batch]
+
+
+def test_pair_has_all_parts():
+    pair = make_dataset(item_augmentation=None)[3]
+    assert (pair["item_id"], pair["row"], pair["box"]) == ("id3", 3, [20, 15, 51, 46])
+    assert pair["text"] == {"title": "thing 3", "category": None, "attributes": None}
+    assert pair["image"].tobytes() == photo(3).tobytes()
+    assert max(pair["query"].size) == 32
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_data_do_not_depend_on_workers_order_or_history():
+    expected = digests(list(map(make_dataset().__getitem__, range(7))))
+    for workers in (0, 1, 2, 3):
+        assert loaded(make_dataset(), workers) == expected
+    dataset = make_dataset()
+    assert [digest(dataset[row]) for row in reversed(range(7))] == expected[::-1]
+    assert digest(dataset[-1]) == expected[-1]
+
+
+def test_data_do_not_depend_on_the_process():
+    code = "import test_pairs as t; print(t.digest(t.make_dataset()[5]))"
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.strip() == digest(make_dataset()[5])
+
+
+def test_seeds_and_epochs_differ():
+    dataset = make_dataset()
+    first = digest(dataset[0])
+    assert digest(dataset[1, 0]) != first
+    assert digest(dataset[0, 0]) == first
+    assert digest(make_dataset(seed=1)[0]) != first
+
+
+def test_one_loader_serves_several_epochs():
+    dataset = make_dataset()
+    keys = [(epoch, row) for epoch in (0, 1, 2) for row in (4, 0)]
+    loader = torch.utils.data.DataLoader(dataset, sampler=keys, batch_size=2, num_workers=2, collate_fn=digests)
+    assert [one for batch in loader for one in batch] == digests([dataset[key] for key in keys])
+
+
+def test_decoded_cache_gives_the_same_pairs():
+    expected = digests([make_dataset()[row] for row in range(7)])
+    cached = make_dataset(cache_decoded=True)
+    assert digests([cached[row] for row in range(7)]) == expected
+    assert loaded(cached, 2) == expected
+
+
+def test_small_cache_scales_boxes():
+    pair = make_dataset(cache_decoded=True, cache_max_side=36, item_augmentation=None)[0]
+    assert pair["image"].size == (36, 30)
+    assert pair["box"] == pytest.approx([10, 7.5, 25.5, 23])
+
+
+def test_item_augmentation_keeps_the_object_in_the_box():
+    augmentation = ItemAugmentation(crop_probability=1.0, crop=0.5, flip_probability=0.5)
+    sizes = set()
+    for seed in range(40):
+        image, box = augmentation(photo(0), [20, 15, 51, 46], np.random.default_rng(seed))
+        colored = np.asarray(image).min(axis=-1) < 128
+        rows, columns = np.nonzero(colored)
+        assert box == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        sizes.add(image.size)
+    assert len(sizes) > 10
+    image, box = augmentation(photo(0), None, np.random.default_rng(0))
+    assert box is None
+
+
+def test_real_queries_are_used():
+    real = encoded(Image.new("RGB", (50, 40), "green"))
+    dataset = PairDataset(make_catalog(2, query_image=[real, None]), QuerySynthesizer(QuerySynthesisConfig(size=32)))
+    assert dataset[0]["query"].getpixel((5, 5)) == (0, 128, 0)
+    assert dataset[0]["query"].size == (50, 40)
+    assert max(dataset[1]["query"].size) == 32
+    varied = PairDataset(dataset.catalog, dataset.synthesizer, augment_query_images=True)
+    assert max(varied[0]["query"].size) == 32
+    with pytest.raises(ValueError, match=r"row 1 \(item 'id1'\): no query_image"):
+        PairDataset(dataset.catalog)[1]
+
+
+def test_paired_catalog_needs_no_synthesizer():
+    queries = make_catalog(3).select_columns(["item_id", "image"])
+    dataset = PairDataset(pair_queries(queries, make_catalog(7)))
+    assert dataset[2]["query"].tobytes() == photo(2).tobytes()
+    assert dataset[2]["text"]["title"] == "thing 2"
+
+
+def test_broken_image_names_row_and_item():
+    broken = make_catalog(2, image=[encoded(photo(0)), {"bytes": b"no image", "path": None}])
+    dataset = PairDataset(broken, QuerySynthesizer())
+    with pytest.raises(ValueError, match=r"row 1 \(item 'id1'\), image"):
+        dataset[1]
+    with pytest.raises(ValueError, match=r"row 1 \(item 'id1'\), image"):
+        PairDataset(broken, QuerySynthesizer(), cache_decoded=True)
+
+
+def test_unusable_catalogs():
+    catalog = make_catalog()
+    with pytest.raises(TypeError, match="streaming=False"):
+        PairDataset(catalog.to_iterable_dataset(), QuerySynthesizer())
+    with pytest.raises(ValueError, match="synthesizer: needed"):
+        PairDataset(catalog)
+    with pytest.raises(ValueError, match="listing photo 'image'"):
+        PairDataset(catalog.rename_column("image", "query_image"))
+    with pytest.raises(IndexError):
+        make_dataset()[7]
