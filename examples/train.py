@@ -16,8 +16,13 @@ from tiger_fg_hf.data.collator import PairCollator
 from tiger_fg_hf.data.records import CatalogRecords, synthesize_queries
 from tiger_fg_hf.training.arguments import parse_arguments
 from tiger_fg_hf.training.loop import build_accelerator, train
-from tiger_fg_hf.training.setup import build_eval_catalog, build_model_and_processor, build_pairs, build_synthesizer
-from tiger_fg_hf.training.setup import build_catalog
+from tiger_fg_hf.training.setup import (
+    build_catalog,
+    build_eval_catalog,
+    build_model_and_processor,
+    build_pairs,
+    build_synthesizer,
+)
 
 
 def main(argv: list[str] | None = None) -> dict:

@@ -4,42 +4,68 @@ from importlib import import_module
 
 import wrapt
 
+_OURS = f"{__package__}.models.tiger_fg"
 _AUTO = "transformers.models.auto"
 
 
 def register_when_imported() -> None:
-    """Registers at once what transformers has imported already, and the rest as soon as it is imported."""
-    wrapt.register_post_import_hook(_register_configs, f"{_AUTO}.configuration_auto")
-    wrapt.register_post_import_hook(_register_models, f"{_AUTO}.modeling_auto")
-    wrapt.register_post_import_hook(_register_image_processors, f"{_AUTO}.image_processing_auto")
-    wrapt.register_post_import_hook(_register_processors, f"{_AUTO}.processing_auto")
+    """
+    Registers each of our modules once it is imported, and imports it once transformers has imported its Auto class.
+
+    Two hooks, because either module may be the one that imports the other, and must be complete before registration.
+    """
+    for auto, ours, register in (
+        ("configuration_auto", ("configuration_tiger_fg",), _register_configs),
+        ("modeling_auto", ("modeling_tiger_fg",), _register_models),
+        (
+            "image_processing_auto",
+            ("image_processing_pil_tiger_fg", "image_processing_tiger_fg"),
+            _register_image_processor,
+        ),
+        ("processing_auto", ("processing_tiger_fg",), _register_processors),
+    ):
+        for name in ours:
+            wrapt.register_post_import_hook(register, f"{_OURS}.{name}")
+            wrapt.register_post_import_hook(lambda _, name=name: import_module(f"{_OURS}.{name}"), f"{_AUTO}.{auto}")
 
 
-def _ours(name: str):
-    return import_module(f".models.tiger_fg.{name}_tiger_fg", __package__)
+def _register_configs(module) -> None:
+    from transformers import AutoConfig
 
-
-def _register_configs(auto) -> None:
-    module = _ours("configuration")
     for config in (module.TigerFGConfig, module.TigerFGQueryConfig, module.TigerFGItemConfig):
-        auto.AutoConfig.register(config.model_type, config, exist_ok=True)
+        AutoConfig.register(config.model_type, config, exist_ok=True)
 
 
-def _register_models(auto) -> None:
-    configs, models = _ours("configuration"), _ours("modeling")
-    auto.AutoModel.register(configs.TigerFGConfig, models.TigerFGModel, exist_ok=True)
-    auto.AutoModel.register(configs.TigerFGQueryConfig, models.TigerFGQueryModel, exist_ok=True)
-    auto.AutoModel.register(configs.TigerFGItemConfig, models.TigerFGItemModel, exist_ok=True)
+def _register_models(module) -> None:
+    from transformers import AutoModel
+
+    for model in (module.TigerFGModel, module.TigerFGQueryModel, module.TigerFGItemModel):
+        AutoModel.register(model.config_class, model, exist_ok=True)
 
 
-def _register_image_processors(auto) -> None:
+def _register_image_processor(module) -> None:
+    from transformers import AutoImageProcessor
+    from transformers.models.auto.image_processing_auto import DEFAULT_TO_PIL_BACKEND_IMAGE_PROCESSORS
     from transformers.utils import is_torchvision_available
 
-    classes = {"pil": _ours("image_processing_pil").TigerFGImageProcessorPil}
-    if is_torchvision_available():
-        classes["torchvision"] = _ours("image_processing").TigerFGImageProcessor
-    auto.AutoImageProcessor.register(_ours("configuration").TigerFGConfig, image_processor_classes=classes)
+    from .models.tiger_fg.configuration_tiger_fg import TigerFGConfig
+
+    # The two backends differ by up to 3 of 255 levels: an index must not depend on whether torchvision is installed.
+    # PIL unless `backend="torchvision"` is asked for.
+    if "TigerFGImageProcessor" not in DEFAULT_TO_PIL_BACKEND_IMAGE_PROCESSORS:
+        DEFAULT_TO_PIL_BACKEND_IMAGE_PROCESSORS.append("TigerFGImageProcessor")
+    if hasattr(module, "TigerFGImageProcessor"):
+        if not is_torchvision_available():
+            return
+        classes = {"torchvision": module.TigerFGImageProcessor}
+    else:
+        classes = {"pil": module.TigerFGImageProcessorPil}
+    AutoImageProcessor.register(TigerFGConfig, image_processor_classes=classes, exist_ok=True)
 
 
-def _register_processors(auto) -> None:
-    auto.AutoProcessor.register(_ours("configuration").TigerFGConfig, _ours("processing").TigerFGProcessor)
+def _register_processors(module) -> None:
+    from transformers import AutoProcessor
+
+    from .models.tiger_fg.configuration_tiger_fg import TigerFGConfig
+
+    AutoProcessor.register(TigerFGConfig, module.TigerFGProcessor, exist_ok=True)

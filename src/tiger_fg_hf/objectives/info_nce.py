@@ -26,8 +26,8 @@ def symmetric_info_nce(
         item_embeds (`[b, D]`): L2-normalised embeddings of this process's items.
         item_ids (`[b]`, integer): product of each row.
         logit_scale: inverse temperature, a scalar.
-        all_query_embeds, all_item_embeds (`[B, D]`), all_item_ids (`[B]`): the same over all processes, in the order of
-            their ranks; this process's own when absent.
+        all_query_embeds, all_item_embeds (`[B, D]`), all_item_ids (`[B]`): the same over all processes, in
+            the order of their ranks; this process's own when absent.
         offset: row of the gathered batch at which this process's rows begin.
 
     Returns:

@@ -20,8 +20,8 @@ class ModelArguments:
     model_config: str | None = field(
         default=None,
         metadata={
-            "help": "TigerFGConfig fields, as a mapping or JSON. Alone: the whole model from scratch. With --vision and "
-            "--text: fields beside the backbones' own."
+            "help": "TigerFGConfig fields, as a mapping or JSON. Alone: the whole model from scratch. With --vision "
+            "and --text: fields beside the backbones' own."
         },
     )
     tokenizer: str | None = field(

@@ -23,7 +23,7 @@ def checkpoint_steps(directory: Path) -> list[tuple[int, Path]]:
 
 def save_checkpoint(accelerator: Accelerator, directory: Path, step: int, state: dict, *, keep: int) -> Path:
     """
-    Saves model, optimizer, schedule and random states after `step` optimizer steps, then drops all but the last `keep`.
+    Saves model, optimizer, schedule and random states after `step` optimizer steps; keeps the last `keep`.
 
     Everything goes to a folder of another name first, which is renamed when it is whole: a run that dies while saving
     leaves nothing that [`checkpoint_steps`] would take for a checkpoint.

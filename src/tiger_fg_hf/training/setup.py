@@ -103,9 +103,7 @@ def build_model_and_processor(model: ModelArguments, catalog: Any) -> tuple[PreT
         else:
             config["text_config"]["vocab_size"] = len(tokenizer)
             config["text_config"]["pad_token_id"] = tokenizer.pad_token_id
-            network = TigerFGModel._from_config(
-                TigerFGConfig(**config), attn_implementation=model.attn_implementation
-            )
+            network = TigerFGModel._from_config(TigerFGConfig(**config), attn_implementation=model.attn_implementation)
     if model.gradient_checkpointing:
         network.gradient_checkpointing_enable()
     return network, processor

@@ -150,7 +150,7 @@ def test_tuple_and_dict_outputs_agree(kind, vision):
     model, inputs = tiny_model(kind, vision), tiny_inputs(kind)
     as_dict, as_tuple = run(model, inputs), run(model, inputs, return_dict=False)
     assert isinstance(as_tuple, tuple)
-    flat = [value for value in tensors(as_dict).values()]
+    flat = list(tensors(as_dict).values())
     for a, b in zip(flat, tensors(as_tuple).values(), strict=True):
         torch.testing.assert_close(a, b, atol=0, rtol=0)
 
@@ -266,7 +266,9 @@ def test_towers_load_from_the_joint_checkpoint_only_their_own_weights(kind, shar
 
     read = []
     original = core_model_loading._materialize_copy
-    monkeypatch.setattr(core_model_loading, "_materialize_copy", lambda t, *a, **k: read.append(1) or original(t, *a, **k))
+    monkeypatch.setattr(
+        core_model_loading, "_materialize_copy", lambda t, *a, **k: read.append(1) or original(t, *a, **k)
+    )
     tower, info = TOWERS[kind][1].from_pretrained(tmp_path, output_loading_info=True)
     assert not info["missing_keys"]
     assert len(read) == len(tower.state_dict()) < len(joint.state_dict())

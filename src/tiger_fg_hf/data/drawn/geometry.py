@@ -10,7 +10,7 @@ from tiger_fg_hf.data.drawn.marks import circle
 
 __all__ = ["arc", "box", "circle", "mirrored", "smooth"]
 
-Points = Sequence[Sequence[float]] | np.ndarray
+Points = Sequence[Sequence[float] | np.ndarray] | np.ndarray
 
 
 def smooth(points: Points, *, closed: bool = True, steps: int = 8) -> np.ndarray:

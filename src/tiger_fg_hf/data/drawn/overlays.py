@@ -50,11 +50,11 @@ def _badge(draw: ImageDraw.ImageDraw, box, rng: np.random.Generator) -> None:
 
 
 def _price(draw: ImageDraw.ImageDraw, box, rng: np.random.Generator) -> None:
-    x0, y0, x1, y1 = box
+    y0, y1 = box[1], box[3]
     price = f"${int(rng.integers(4, 150))}.{pick(rng, ('99', '95', '49', '00'))}"
-    draw.rounded_rectangle(box, radius=(y1 - y0) * 0.3, fill=pick(rng, (*_INKS, _YELLOW, _WHITE)))
-    red, green, blue = draw._image.getpixel(((x0 + x1) // 2, y0 + 2))[:3]
-    ink = (32, 32, 36) if 2 * red + 5 * green + blue > 1240 else _WHITE
+    tag = pick(rng, (*_INKS, _YELLOW, _WHITE))
+    draw.rounded_rectangle(box, radius=(y1 - y0) * 0.3, fill=tag)
+    ink = (32, 32, 36) if tag in (_YELLOW, _WHITE) else _WHITE
     _text(draw, box, price, ink, height=(y1 - y0) * 0.62)
 
 
@@ -133,7 +133,7 @@ def draw_overlays(
     k = _OVERSAMPLE
     layer = Image.new("RGBA", (width * k, height * k))
     draw = ImageDraw.Draw(layer)
-    clear = tuple(keep_clear_box) if keep_clear_box is not None else (0, 0, 0, 0)
+    clear: Box = keep_clear_box if keep_clear_box is not None else (0, 0, 0, 0)
     budget = max_hidden * (clear[2] - clear[0]) * (clear[3] - clear[1])
     taken: list[Box] = []
 

@@ -77,7 +77,15 @@ class Painter:
 
     # Parts ---------------------------------------------------------------------------------------------------------
 
-    def puffy(self, outline: Outline, surface: Surface, *, depth: float = 0.05, folds: float = 0.0, holes=()) -> None:
+    def puffy(
+        self,
+        outline: Outline,
+        surface: Surface,
+        *,
+        depth: float = 0.05,
+        folds: float = 0.0,
+        holes: Sequence[np.ndarray] = (),
+    ) -> None:
         """Fill an outline as a cushion-like volume.
 
         Args:
@@ -85,15 +93,14 @@ class Painter:
             surface: What it is made of.
             depth: Width of the rounded edge in product units.
             folds: Strength of soft cloth folds, 0 for none.
-            holes: Polygons to cut out.
         """
-        patch = self._mask(outline, margin=depth, holes=holes)
+        patch = self._mask(outline, margin=depth)
         if patch is not None:
-            self._paint_puffy(*patch, surface, depth, folds)
+            self._paint_puffy(*patch, surface=surface, depth=depth, folds=folds)
 
-    def flat(self, outline: Outline, surface: Surface, *, holes=()) -> None:
+    def flat(self, outline: Outline, surface: Surface) -> None:
         """Fill an outline as a plane that faces the viewer."""
-        patch = self._mask(outline, holes=holes)
+        patch = self._mask(outline)
         if patch is None:
             return
         mask, x0, y0 = patch
@@ -107,7 +114,7 @@ class Painter:
         """Draw a round bar of ``width`` along a polyline."""
         patch = self._stroke_mask(np.asarray(points, dtype=np.float64), width, margin=width)
         if patch is not None:
-            self._paint_puffy(*patch, surface, width * 0.45, 0.0)
+            self._paint_puffy(*patch, surface=surface, depth=width * 0.45, folds=0.0)
 
     def revolve(self, profile, surface: Surface, *, cx: float = 0.5, curved: bool = True) -> None:
         """Draw a body of revolution about a vertical axis.
@@ -143,10 +150,6 @@ class Painter:
 
         self._paint(mask, x0, y0, surface, across * 0.93, down, texture)
 
-    def ellipse(self, cx: float, cy: float, rx: float, ry: float, surface: Surface, *, depth: float = 0.02) -> None:
-        """Draw an ellipse with a rounded edge."""
-        self.puffy(circle(cx, cy, rx, ry, 48), surface, depth=depth)
-
     def ball(self, cx: float, cy: float, radius: float, surface: Surface) -> None:
         """Draw a sphere."""
         patch = self._mask(circle(cx, cy, radius, count=72))
@@ -179,13 +182,13 @@ class Painter:
         """Draw a thin line that takes the light of the part under it."""
         patch = self._stroke_mask(np.asarray(points, dtype=np.float64), width, margin=0.0)
         if patch is not None:
-            self._print(*patch, color, opacity)
+            self._print(*patch, color=color, opacity=opacity)
 
     def decal(self, outline: Outline, color: Rgb, *, opacity: float = 0.95) -> None:
         """Print a flat shape on the part under it, which keeps its light."""
         patch = self._mask(outline)
         if patch is not None:
-            self._print(*patch, color, opacity)
+            self._print(*patch, color=color, opacity=opacity)
 
     def mark(self, name: str, cx: float, cy: float, radius: float, color: Rgb, *, wrap: float = 0.0) -> None:
         """Print a mark.
@@ -215,7 +218,7 @@ class Painter:
         x1, y1 = (min(n, int(v)) for v in np.ceil((high + margin) * n) + 1)
         return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
-    def _mask(self, outline: Outline, *, margin: float = 0.0, holes=()):
+    def _mask(self, outline: Outline, *, margin: float = 0.0) -> tuple[Image.Image, int, int] | None:
         polygons = [outline] if isinstance(outline, np.ndarray) and outline.ndim == 2 else list(outline)
         patch = self._patch(
             np.min([p.min(axis=0) for p in polygons], axis=0),
@@ -227,12 +230,11 @@ class Painter:
         x0, y0, x1, y1 = patch
         mask = Image.new("L", (x1 - x0, y1 - y0))
         draw = ImageDraw.Draw(mask)
-        for fill, group in ((255, polygons), (0, holes)):
-            for polygon in group:
-                draw.polygon((polygon * self.pixels - (x0, y0)).ravel().tolist(), fill=fill)
+        for polygon in polygons:
+            draw.polygon((polygon * self.pixels - (x0, y0)).ravel().tolist(), fill=255)
         return mask, x0, y0
 
-    def _stroke_mask(self, points: np.ndarray, width: float, margin: float):
+    def _stroke_mask(self, points: np.ndarray, width: float, margin: float) -> tuple[Image.Image, int, int] | None:
         patch = self._patch(points.min(axis=0), points.max(axis=0), margin + width / 2)
         if patch is None:
             return None
@@ -254,7 +256,7 @@ class Painter:
         v = ((np.arange(height, dtype=np.float32) + 0.5) * step + y0) / self.pixels
         return np.broadcast_to(u, (height, width)), np.broadcast_to(v[:, None], (height, width))
 
-    def _paint_puffy(self, mask, x0: int, y0: int, surface: Surface, depth: float, folds: float) -> None:
+    def _paint_puffy(self, mask: Image.Image, x0: int, y0: int, surface: Surface, depth: float, folds: float) -> None:
         low = mask.reduce(_COARSE)
         radius = max(depth * self.pixels / _COARSE, 0.8)
         pad = int(radius) + 1
@@ -272,7 +274,9 @@ class Painter:
         coarse = Image.fromarray(self._noise[:5, :6].astype(np.float32))
         return np.asarray(coarse.resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
 
-    def _paint(self, mask, x0: int, y0: int, surface: Surface, nx, ny, texture: Texture | None = None) -> None:
+    def _paint(
+        self, mask: Image.Image, x0: int, y0: int, surface: Surface, nx, ny, texture: Texture | None = None
+    ) -> None:
         """Light a patch and lay it over the canvas.
 
         Args:
@@ -312,7 +316,7 @@ class Painter:
     def _enlarged(coarse: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BILINEAR))
 
-    def _print(self, mask, x0: int, y0: int, color: Rgb, opacity: float) -> None:
+    def _print(self, mask: Image.Image, x0: int, y0: int, color: Rgb, opacity: float) -> None:
         shade = self._shade[y0 : y0 + mask.height, x0 : x0 + mask.width, None]
         lit = np.array(color, dtype=np.float32) * np.minimum(shade, 1.08)
         patch = Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))

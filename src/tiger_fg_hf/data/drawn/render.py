@@ -65,7 +65,7 @@ def render_sprite(product: Product, longest: int, view: View, *, area: float | N
     noise = random_stream("texture", look.noise_seed).standard_normal((64, 64)).astype(np.float32)
     painter = Painter(max(128, round(2 * expected)), view, noise)
     CATEGORIES[product.category].draw(painter, look)
-    x0, y0, x1, y1 = painter.canvas.getbbox()
+    x0, y0, x1, y1 = painter.canvas.getbbox() or (0, 0, painter.pixels, painter.pixels)
     # A transparent margin lets the outermost edge be smoothed too; a crop beyond the canvas adds it.
     drawn = painter.canvas.crop((x0 - 2, y0 - 2, x1 + 2, y1 + 2))
     double = _warp(drawn, view, 2 * longest, None if area is None else 4.0 * area)

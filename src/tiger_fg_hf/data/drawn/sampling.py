@@ -29,8 +29,30 @@ ATTRIBUTE_KEYS = (
 )
 #: Families per category: products of one family share shape and material and differ in colour, pattern or mark.
 FAMILIES = 10
-BRANDS = ("Arvo", "Belmar", "Coppice", "Dunmore", "Elvi", "Fjora", "Grell", "Havn", "Ilara", "Juno & Co", "Kestrel")
-BRANDS += ("Lumo", "Maren", "Nordal", "Oskari", "Pemba", "Quill", "Rovero", "Solvig", "Tamsin", "Umbra Lane", "Velta")
+BRANDS = (
+    "Arvo",
+    "Belmar",
+    "Coppice",
+    "Dunmore",
+    "Elvi",
+    "Fjora",
+    "Grell",
+    "Havn",
+    "Ilara",
+    "Juno & Co",
+    "Kestrel",
+    "Lumo",
+    "Maren",
+    "Nordal",
+    "Oskari",
+    "Pemba",
+    "Quill",
+    "Rovero",
+    "Solvig",
+    "Tamsin",
+    "Umbra Lane",
+    "Velta",
+)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageChops
@@ -80,6 +80,10 @@ def _visible_mask(alpha: Image.Image) -> Image.Image:
     return alpha.point(lambda value: 255 if value >= VISIBLE_ALPHA else 0)
 
 
+def _tight_box(mask: Image.Image) -> tuple[int, int, int, int]:
+    return mask.getbbox() or (0, 0, 0, 0)
+
+
 def _layer_alpha(sprite: Image.Image, at: tuple[int, int], size: int) -> Image.Image:
     layer = Image.new("L", (size, size))
     layer.paste(sprite.getchannel("A"), at)
@@ -107,7 +111,7 @@ def _clean(product: Product, size: int, rng: np.random.Generator) -> Scene:
     picture.paste(sprite, at, sprite)
     target = _layer_alpha(sprite, at, size)
     visible = _visible_mask(target)
-    return Scene(picture, visible.getbbox(), target, visible)
+    return Scene(picture, _tight_box(visible), target, visible)
 
 
 def _distractors(product: Product, rng: np.random.Generator) -> list[Product]:
@@ -134,20 +138,23 @@ def _clutter(product: Product, size: int, rng: np.random.Generator) -> Scene:
     visible = _visible_mask(target)
     count = sum(visible.histogram()[128:])
 
-    things = [_Thing(sprite, at, _lies_flat(product), True)]
+    foot = at[1] + sprite.height
+    things = [_Thing(sprite, at, _lies_flat(product), foot)]
     for other in _distractors(product, rng):
         thing = _place(other, size, backdrop.horizon, things, rng)
-        if thing.base > things[0].base:
+        if thing.depth > foot:
             rest = ImageChops.subtract(visible, _visible_mask(_layer_alpha(thing.sprite, thing.at, size)))
-            if sum(rest.histogram()[128:]) < (1.0 - OCCLUDED_SHARE) * count or not _large_enough(rest, size):
-                continue
-            visible = rest
+            if sum(rest.histogram()[128:]) >= (1.0 - OCCLUDED_SHARE) * count and _large_enough(rest, size):
+                visible = rest
+            else:
+                # In front it would hide too much; behind, the target hides it.
+                thing = replace(thing, depth=foot - 1)
         things.append(thing)
     # What stands lower in the picture stands nearer, and hides what is behind it.
-    for thing in sorted(things, key=lambda thing: thing.base):
+    for thing in sorted(things, key=lambda thing: (thing.depth, thing is things[0])):
         cast_shadow(picture, thing.sprite, thing.at, lies_flat=thing.lies_flat, side=side)
         picture.paste(thing.sprite, thing.at, thing.sprite)
-    box = visible.getbbox()
+    box = _tight_box(visible)
     # The product fills only part of its box, and an overlay may hide just that part.
     fill = count / ((box[2] - box[0]) * (box[3] - box[1]))
     level = int(rng.integers(1, 4))
@@ -157,17 +164,12 @@ def _clutter(product: Product, size: int, rng: np.random.Generator) -> Scene:
 
 @dataclass(frozen=True)
 class _Thing:
-    """A sprite at its place in a picture."""
+    """A sprite at its place in a picture; the greater its ``depth``, the nearer it is."""
 
     sprite: Image.Image
     at: tuple[int, int]
     lies_flat: bool
-    is_target: bool = False
-
-    @property
-    def base(self) -> tuple[int, bool]:
-        """Sort key from back to front; of two at the same height, the target comes in front."""
-        return self.at[1] + self.sprite.height, self.is_target
+    depth: int
 
     def shared_area(self, x: int, y: int, width: int, height: int) -> int:
         """Return how much of this thing's box another box covers, in square pixels."""
@@ -194,7 +196,7 @@ def _position(
 
 
 def _large_enough(visible: Image.Image, size: int) -> bool:
-    x0, y0, x1, y1 = visible.getbbox() or (0, 0, 0, 0)
+    x0, y0, x1, y1 = _tight_box(visible)
     return (x1 - x0) * (y1 - y0) >= 0.085 * size * size
 
 
@@ -202,6 +204,7 @@ def _place(product: Product, size: int, horizon: int, things: list[_Thing], rng:
     """Render a distractor and find it a place: of several, the one that shares least with what is there already."""
     sprite = render_sprite(product, int(size * rng.uniform(0.28, 0.52)), _posed(product, rng))
     flat = _lies_flat(product)
-    places = [_position(sprite, size, horizon, flat, rng, outside=0.2) for _ in range(10)]
-    at = min(places, key=lambda place: sum(thing.shared_area(*place, *sprite.size) for thing in things))
-    return _Thing(sprite, at, flat)
+    places = [_position(sprite, size, horizon, flat, rng, outside=0.2) for _ in range(4)]
+    width, height = sprite.size
+    at = min(places, key=lambda place: sum(thing.shared_area(place[0], place[1], width, height) for thing in things))
+    return _Thing(sprite, at, flat, at[1] + height)

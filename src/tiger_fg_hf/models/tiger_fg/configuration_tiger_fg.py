@@ -171,7 +171,7 @@ class TigerFGConfig(TigerFGItemConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
-        if not 0.0 < self.temperature_init:
+        if not self.temperature_init > 0.0:
             raise ValueError(f"temperature_init must be positive, got {self.temperature_init}.")
         if not 1.0 / self.temperature_init <= self.logit_scale_max:
             raise ValueError(

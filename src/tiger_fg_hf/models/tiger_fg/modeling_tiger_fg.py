@@ -1,46 +1,31 @@
 """TIGER-FG models: the query tower, the item tower that looks where its text tells it, and both together."""
 
-import copy
-import inspect
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Siglip2TextModel, SiglipTextModel
+from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.activations import ACT2FN
-from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_tiger_fg import TigerFGConfig, TigerFGItemConfig, TigerFGQueryConfig
-
-# Encoders that transformers' Auto mappings leave out.
-_TEXT_MODELS = {"siglip_text_model": SiglipTextModel, "siglip2_text_model": Siglip2TextModel}
-
-
-@dataclass
-class TigerFGVisionTokens(ModelOutput):
-    """
-    What a vision encoder says of a batch of images, in one form for every backbone.
-
-    Args:
-        cls (`torch.FloatTensor` of shape `(batch, d)`): class token `v_cls`; the backbone's pooled output or the mean
-            of the patches where it has none.
-        patches (`torch.FloatTensor` of shape `(batch, h * w, d)`): patch tokens `P`, row by row, registers dropped.
-        grid (`tuple[int, int]`): rows h and columns w of the patch grid.
-        model_output (`ModelOutput`): the backbone's own output, with hidden states and attentions where asked for.
-    """
-
-    cls: torch.FloatTensor | None = None
-    patches: torch.FloatTensor | None = None
-    grid: tuple[int, int] | None = None
-    model_output: ModelOutput | None = None
+from .encoders_tiger_fg import TigerFGVisionTokens, backbone_from_config, backbone_from_pretrained, encode_image
+from .grounding_tiger_fg import (
+    TigerFGCrossAttention,
+    TigerFGFocusProjection,
+    TigerFGGroundingLayer,
+    TigerFGGroundingOutput,
+    TigerFGGuidedPooling,
+    TigerFGMerge,
+    TigerFGSlotPooling,
+    TigerFGVisualProjection,
+    additive_mask,
+    safe_mask,
+)
 
 
 @dataclass
@@ -54,29 +39,6 @@ class TigerFGQueryOutput(ModelOutput):
 
     embeds: torch.FloatTensor | None = None
     last_hidden_state: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
-
-
-@dataclass
-class TigerFGGroundingOutput(ModelOutput):
-    """
-    Args:
-        last_hidden_state (`torch.FloatTensor` of shape `(batch, M, d)`): text-conditioned visual slots `S`.
-        slot_weights (`torch.FloatTensor` of shape `(batch, M)`): weights of the slots in `f_m`; they sum to 1.
-        focus (`torch.FloatTensor` of shape `(batch, d)`): semantic-focus feature `f_m`.
-        appearance (`torch.FloatTensor` of shape `(batch, d)`, *optional*): appearance feature `f_a`; `None` when the
-            batch has no images.
-        patch_weights (`torch.FloatTensor` of shape `(batch, N)`, *optional*): weights of the patches in `f_a`.
-        hidden_states (`tuple[torch.FloatTensor]`, *optional*): slots before the first and after each block.
-        attentions (`tuple[torch.FloatTensor]`, *optional*): per block `(batch, heads, M, keys)`: text, then patches.
-    """
-
-    last_hidden_state: torch.FloatTensor | None = None
-    slot_weights: torch.FloatTensor | None = None
-    focus: torch.FloatTensor | None = None
-    appearance: torch.FloatTensor | None = None
-    patch_weights: torch.FloatTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
 
@@ -130,171 +92,6 @@ class TigerFGOutput(ModelOutput):
 
     def to_tuple(self) -> tuple[Any, ...]:
         return tuple(v.to_tuple() if isinstance(v, ModelOutput) else v for v in self.values())
-
-
-def eager_attention_forward(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float,
-    dropout: float = 0.0,
-    **kwargs,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention that returns its weights; shapes as `ALL_ATTENTION_FUNCTIONS` has them."""
-    weights = torch.matmul(query, key.transpose(2, 3)) * scaling
-    if attention_mask is not None:
-        weights = weights + attention_mask
-    weights = nn.functional.softmax(weights, dim=-1, dtype=torch.float32).to(query.dtype)
-    weights = nn.functional.dropout(weights, p=dropout, training=module.training)
-    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
-
-
-class TigerFGCrossAttention(nn.Module):
-    """Multi-head attention from the slots to text or patch tokens."""
-
-    def __init__(self, config: TigerFGItemConfig):
-        super().__init__()
-        self.config = config
-        width = config.vision_config.hidden_size
-        self.head_dim = width // config.grounding_attention_heads
-        self.scaling = self.head_dim**-0.5
-        self.is_causal = False
-        self.q_proj = nn.Linear(width, width)
-        self.k_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, width)
-
-    def forward(
-        self, slots: torch.Tensor, tokens: torch.Tensor, attention_mask: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        def heads(states: torch.Tensor) -> torch.Tensor:
-            return states.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-
-        # Flash attention's unpadding takes query and key padding to be the same, which does not hold here, and a
-        # handful of slots gains nothing from it: every choice but eager runs SDPA.
-        eager = self.config._attn_implementation == "eager"
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface("eager" if eager else "sdpa", eager_attention_forward)
-        output, weights = attend(
-            self,
-            heads(self.q_proj(slots)),
-            heads(self.k_proj(tokens)),
-            heads(self.v_proj(tokens)),
-            attention_mask,
-            scaling=self.scaling,
-            dropout=self.config.attention_dropout if self.training else 0.0,
-            is_causal=False,
-        )
-        return self.out_proj(output.flatten(2)), weights
-
-
-class TigerFGMLP(nn.Module):
-    """Two linear layers with an activation between them."""
-
-    def __init__(self, in_features: int, hidden_features: int, out_features: int, activation: str):
-        super().__init__()
-        self.fc1 = nn.Linear(in_features, hidden_features)
-        self.activation = ACT2FN[activation]
-        self.fc2 = nn.Linear(hidden_features, out_features)
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        return self.fc2(self.activation(self.fc1(states)))
-
-
-class TigerFGGroundingLayer(GradientCheckpointingLayer):
-    """Pre-norm block: the slots attend to one kind of token, then a feed-forward layer."""
-
-    def __init__(self, config: TigerFGItemConfig):
-        super().__init__()
-        width = config.vision_config.hidden_size
-        self.slot_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.token_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.cross_attn = TigerFGCrossAttention(config)
-        self.mlp_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.mlp = TigerFGMLP(width, config.grounding_intermediate_size, width, config.hidden_act)
-
-    def forward(
-        self,
-        slots: torch.Tensor,
-        tokens: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        present: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        read, _ = self.cross_attn(self.slot_norm(slots), self.token_norm(tokens), attention_mask)
-        output = slots + read
-        output = output + self.mlp(self.mlp_norm(output))
-        # A row without tokens of this kind skips the block, as a batch without them does.
-        return output if present is None else torch.where(present[:, None, None], output, slots)
-
-
-class TigerFGSlotPooling(nn.Module):
-    """`f_m`: an MLP scores the slots, a softmax weighs them (paper: slot aggregation)."""
-
-    def __init__(self, config: TigerFGItemConfig):
-        super().__init__()
-        width = config.vision_config.hidden_size
-        self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.score = TigerFGMLP(width, width, 1, config.hidden_act)
-
-    def forward(self, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        slots = self.norm(slots)
-        weights = self.score(slots).squeeze(-1).softmax(dim=-1, dtype=torch.float32)
-        return torch.einsum("bm,bmd->bd", weights.to(slots.dtype), slots), weights
-
-
-class TigerFGGuidedPooling(nn.Module):
-    """`f_a`: `f_m` and the class token together say which patches to pool (paper: complementary visual branch)."""
-
-    def __init__(self, config: TigerFGItemConfig):
-        super().__init__()
-        width = config.vision_config.hidden_size
-        self.guide = TigerFGMLP(2 * width, width, width, config.hidden_act)
-        self.key = nn.Linear(width, width, bias=False)
-        self.scaling = width**-0.5
-        self.gate = None
-        if config.appearance_gate_init is not None:
-            self.gate = nn.Parameter(torch.empty(width))
-
-    def forward(
-        self, focus: torch.Tensor, cls: torch.Tensor, patches: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        guide = self.guide(torch.cat([focus, cls], dim=-1))
-        scores = torch.einsum("bd,bnd->bn", guide, self.key(patches)) * self.scaling
-        weights = scores.softmax(dim=-1, dtype=torch.float32)
-        pooled = torch.einsum("bn,bnd->bd", weights.to(patches.dtype), patches)
-        if self.gate is not None:
-            pooled = cls + self.gate.sigmoid() * (pooled - cls)
-        return pooled, weights
-
-
-class TigerFGVisualProjection(nn.Linear):
-    """Projection of visual features; orthogonal at the start, so that the backbone's cosine similarities survive it."""
-
-
-class TigerFGFocusProjection(nn.Linear):
-    """Projection of the semantic focus; zero at the start where the configuration says so."""
-
-
-class TigerFGMerge(nn.Module):
-    """`f_i`: the projected appearance feature plus a residual branch for the semantic focus, L2-normalised."""
-
-    def __init__(self, config: TigerFGItemConfig):
-        super().__init__()
-        width = config.vision_config.hidden_size
-        self.hidden = nn.Linear(width, width)
-        self.activation = ACT2FN[config.hidden_act]
-        self.focus_projection = TigerFGFocusProjection(width, config.projection_dim)
-
-    def forward(
-        self, focus: torch.Tensor, visual: torch.Tensor | None, present: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        embeds = self.focus_projection(self.activation(self.hidden(focus)))
-        if visual is not None:
-            if present is not None:
-                visual = torch.where(present[:, None], visual, torch.zeros_like(visual))
-            embeds = embeds + visual
-        return nn.functional.normalize(embeds, dim=-1)
 
 
 class TigerFGPreTrainedModel(PreTrainedModel):
@@ -379,7 +176,7 @@ class TigerFGGroundingModel(TigerFGPreTrainedModel):
             has_text = attention_mask = None
             if text_mask is not None:
                 has_text = text_mask.any(dim=-1)
-                attention_mask = _additive_mask(_safe_mask(text_mask), slots)
+                attention_mask = additive_mask(safe_mask(text_mask), slots)
             for layer in self.text_layers:
                 slots = layer(slots, text, attention_mask, has_text)
         if patches is not None:
@@ -405,7 +202,7 @@ class _QueryTower:
 
     def _build_query_tower(self, config: TigerFGQueryConfig) -> None:
         prefix = "" if config.share_vision_tower else "query_"
-        setattr(self, f"{prefix}vision_model", _backbone_from_config(config.vision_config))
+        setattr(self, f"{prefix}vision_model", backbone_from_config(config.vision_config))
         projection = TigerFGVisualProjection(config.vision_config.hidden_size, config.projection_dim, bias=False)
         setattr(self, f"{prefix}visual_projection", projection)
 
@@ -435,9 +232,11 @@ class _ItemTower:
 
     def _build_item_tower(self, config: TigerFGItemConfig) -> None:
         if not hasattr(self, "vision_model"):
-            self.vision_model = _backbone_from_config(config.vision_config)
-            self.visual_projection = TigerFGVisualProjection(config.vision_config.hidden_size, config.projection_dim, bias=False)
-        self.text_model = _backbone_from_config(config.text_config)
+            self.vision_model = backbone_from_config(config.vision_config)
+            self.visual_projection = TigerFGVisualProjection(
+                config.vision_config.hidden_size, config.projection_dim, bias=False
+            )
+        self.text_model = backbone_from_config(config.text_config)
         self.grounding_model = TigerFGGroundingModel(config)
         self.merge = TigerFGMerge(config)
 
@@ -456,7 +255,7 @@ class _ItemTower:
     ) -> ModelOutput:
         """Text tokens `[B, L, text width]` of `input_ids` `[B, L]`, as the text encoder's `last_hidden_state`."""
         if attention_mask is not None:
-            attention_mask = _safe_mask(attention_mask.bool()).to(attention_mask.dtype)
+            attention_mask = safe_mask(attention_mask.bool()).to(attention_mask.dtype)
         return self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **kwargs)
 
     def fuse_item(
@@ -626,19 +425,19 @@ class TigerFGModel(_ItemTower, _QueryTower, TigerFGPreTrainedModel):
         Fresh TIGER-FG heads on pretrained backbones.
 
         Args:
-            vision (`str`): Hub id or folder of a vision encoder, or of an image-text model that has one (CLIP, SigLIP).
-            text (`str`): Hub id or folder of a text encoder, or of an image-text model that has one.
+            vision (`str`): Hub id or folder of a vision encoder, or of an image-text model (CLIP, SigLIP).
+            text (`str`): Hub id or folder of a text encoder, or of an image-text model.
             dtype (`torch.dtype`): of all weights. Float32 by default, whatever the backbones were saved in: training
                 wants float32 master weights, with autocast for speed.
             attn_implementation (`str`, *optional*): `"eager"`, `"sdpa"`, `"flash_attention_2"`, ...
-            vision_kwargs, text_kwargs (`dict`, *optional*): passed to the backbones' `from_pretrained` (`revision`, ...).
+            vision_kwargs, text_kwargs (`dict`, *optional*): for the backbones' `from_pretrained` (`revision`, ...).
             config_kwargs: fields of [`TigerFGConfig`].
 
         Raises:
             ValueError: the vision encoder has no patch grid.
         """
-        vision_model = _backbone_from_pretrained(vision, "vision_config", dtype, vision_kwargs or {})
-        text_model = _backbone_from_pretrained(text, "text_config", dtype, text_kwargs or {})
+        vision_model = backbone_from_pretrained(vision, "vision_config", dtype, vision_kwargs or {})
+        text_model = backbone_from_pretrained(text, "text_config", dtype, text_kwargs or {})
         config = cls.config_class(vision_config=vision_model.config, text_config=text_model.config, **config_kwargs)
         model = cls._from_config(config, dtype=dtype, attn_implementation=attn_implementation)
         model.vision_model.load_state_dict(vision_model.state_dict())
@@ -698,7 +497,9 @@ class TigerFGModel(_ItemTower, _QueryTower, TigerFGPreTrainedModel):
         """
         has_items = pixel_values is not None or input_ids is not None
         if query_pixel_values is None and not has_items:
-            raise ValueError("Neither queries (`query_pixel_values`) nor items (`pixel_values`, `input_ids`) were given.")
+            raise ValueError(
+                "Neither queries (`query_pixel_values`) nor items (`pixel_values`, `input_ids`) were given."
+            )
         query = None if query_pixel_values is None else self._embed_query(query_pixel_values, **kwargs)
         item = None
         if has_items:
@@ -713,106 +514,6 @@ class TigerFGModel(_ItemTower, _QueryTower, TigerFGPreTrainedModel):
             query_model_output=query,
             item_model_output=item,
         )
-
-
-def encode_image(vision_model: PreTrainedModel, pixel_values: torch.Tensor, **kwargs) -> TigerFGVisionTokens:
-    """
-    Class token and patch tokens of `pixel_values` `[B, 3, H, W]` from any supported vision encoder.
-
-    Prefix tokens (class, distillation, registers) come first in every supported backbone, so the patches are the last
-    `h * w` tokens; H and W that the patch size does not divide lose their last rows and columns.
-
-    Raises:
-        ValueError: the image is smaller than one patch, or the encoder has no token for each patch.
-    """
-    config = vision_model.config
-    patch = config.patch_size
-    patch_height, patch_width = (patch, patch) if isinstance(patch, int) else patch
-    height, width = pixel_values.shape[-2] // patch_height, pixel_values.shape[-1] // patch_width
-    if height == 0 or width == 0:
-        raise ValueError(f"Images of {tuple(pixel_values.shape[-2:])} pixels are smaller than one patch ({patch}).")
-    inputs: dict[str, Any] = {"pixel_values": pixel_values}
-    if config.model_type == "siglip2_vision_model":
-        inputs = _navit_inputs(pixel_values, patch, (height, width))
-    elif _takes_interpolation(type(vision_model)):
-        inputs["interpolate_pos_encoding"] = True
-    output = vision_model(**inputs, return_dict=True, **kwargs)
-    tokens = output.last_hidden_state
-    num_prefix = tokens.shape[1] - height * width
-    if tokens.ndim != 3 or num_prefix < 0:
-        raise ValueError(
-            f"The '{config.model_type}' encoder returned tokens of shape {tuple(tokens.shape)} for a grid of "
-            f"{height} x {width} patches; an encoder with one token per patch is needed."
-        )
-    patches = tokens[:, num_prefix:]
-    if config.model_type == "clip_vision_model":
-        # CLIP normalises only the class token; the patches belong in the same space.
-        patches = vision_model.post_layernorm(patches)
-    cls = output.get("pooler_output")
-    if cls is None:
-        cls = tokens[:, 0] if num_prefix else patches.mean(dim=1)
-    return TigerFGVisionTokens(cls=cls, patches=patches, grid=(height, width), model_output=output)
-
-
-def _navit_inputs(pixel_values: torch.Tensor, patch: int, grid: tuple[int, int]) -> dict[str, torch.Tensor]:
-    """Flattened patches `[B, h * w, patch * patch * 3]` as the NaFlex variant of SigLIP 2 takes them."""
-    height, width = grid
-    pixels = pixel_values[..., : height * patch, : width * patch]
-    pixels = pixels.unflatten(-2, (height, patch)).unflatten(-1, (width, patch))
-    pixels = pixels.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
-    shapes = torch.tensor([grid], device=pixels.device).expand(len(pixels), 2)
-    mask = torch.ones(pixels.shape[:2], dtype=torch.long, device=pixels.device)
-    return {"pixel_values": pixels, "spatial_shapes": shapes, "pixel_attention_mask": mask}
-
-
-def _takes_interpolation(model_class: type) -> bool:
-    return "interpolate_pos_encoding" in inspect.signature(model_class.forward).parameters
-
-
-def _backbone_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
-    """The encoder class of a configuration: the encoder half of encoder-decoders, and SigLIP's text half too."""
-    if config.model_type in _TEXT_MODELS:
-        return _TEXT_MODELS[config.model_type]
-    for mapping in (MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING):
-        found = mapping.get(type(config), None)
-        if found is not None:
-            return found[0] if isinstance(found, (list, tuple)) else found
-    raise ValueError(f"transformers has no encoder for a configuration of type '{config.model_type}'.")
-
-
-def _backbone_kwargs(model_class: type[PreTrainedModel]) -> dict[str, Any]:
-    """Leaves out the pooling head of backbones that let it be left out: its weights would never be used."""
-    takes = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
-    return {"add_pooling_layer": False} if takes else {}
-
-
-def _backbone_from_config(config: PreTrainedConfig) -> PreTrainedModel:
-    model_class = _backbone_class(config)
-    return model_class._from_config(config, **_backbone_kwargs(model_class))
-
-
-def _backbone_from_pretrained(source: str, sub_config: str, dtype: torch.dtype, kwargs: dict) -> PreTrainedModel:
-    config = AutoConfig.from_pretrained(source, **kwargs)
-    config = copy.deepcopy(getattr(config, sub_config, config))
-    model_class = _backbone_class(config)
-    kwargs = {"use_safetensors": True, **_backbone_kwargs(model_class), **kwargs}
-    model = model_class.from_pretrained(source, config=config, dtype=dtype, **kwargs)
-    model.config._name_or_path = ""  # a local folder's path is nobody's business once its weights are in a new model
-    return model
-
-
-def _safe_mask(mask: torch.Tensor) -> torch.Tensor:
-    """`mask` `[B, L]` with the first token of all-`False` rows unmasked: a softmax over nothing is not a number."""
-    empty = ~mask.any(dim=-1, keepdim=True)
-    first = torch.arange(mask.shape[-1], device=mask.device) == 0
-    return mask | (empty & first)
-
-
-def _additive_mask(mask: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-    """`mask` `[B, L]` as `[B, 1, M, L]` for attention scores: 0 where `True`, the lowest number elsewhere."""
-    additive = torch.zeros(mask.shape, dtype=states.dtype, device=states.device)
-    additive = additive.masked_fill(~mask.to(states.device), torch.finfo(states.dtype).min)
-    return additive[:, None, None, :].expand(-1, -1, states.shape[1], -1)
 
 
 __all__ = [

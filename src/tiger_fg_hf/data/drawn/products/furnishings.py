@@ -158,7 +158,8 @@ def _clock(p: Painter, k: Look) -> None:
         a = i * np.pi / 6
         direction = np.array([np.sin(a), -np.cos(a)])
         if k.detail == "dots":
-            p.decal(circle(*(0.5 + direction * reach), 0.022 if i % 3 == 0 else 0.012, count=14), ink)
+            dot = circle(0.0, 0.0, 0.022 if i % 3 == 0 else 0.012, count=14)
+            p.decal(0.5 + direction * reach + dot, ink)
         else:
             long = 0.09 if i % 3 == 0 else 0.045
             p.seam(

@@ -216,7 +216,7 @@ def _camera(p: Painter, k: Look) -> None:
     p.puffy(box(0.5 - half, 0.5 - tall, 0.5 + half, 0.52 + tall, 0.05), STEEL, depth=0.03)
     p.puffy(box(0.5 - half, 0.56 - tall, 0.5 + half, 0.47 + tall, 0.02), k.body, depth=0.02)
     lens = k.span("lens", 0.15, 0.19)
-    rings = (
+    rings: tuple[tuple[float, Surface], ...] = (
         (1.0, k.trim("plastic")),
         (0.82, DARK),
         (0.66, k.trim("plastic").toned(0.8)),

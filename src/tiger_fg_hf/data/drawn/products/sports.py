@@ -56,10 +56,11 @@ def _ball(p: Painter, k: Look) -> None:
             p.decal(wedge, line)
         p.decal(circle(0.5, 0.36, 0.05), (250, 250, 246))
     else:
-        for a in (0.9, -0.9):
+        for bow in (0.9, -0.9):
             p.seam(
                 smooth(
-                    [(0.5 + a * 0.32, 0.13), (0.5 + a * 0.12 + turn * 0.2, 0.5), (0.5 + a * 0.32, 0.87)], closed=False
+                    [(0.5 + bow * 0.32, 0.13), (0.5 + bow * 0.12 + turn * 0.2, 0.5), (0.5 + bow * 0.32, 0.87)],
+                    closed=False,
                 ),
                 line,
                 width=0.022,

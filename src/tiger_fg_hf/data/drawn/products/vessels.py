@@ -19,8 +19,13 @@ def _mug(p: Painter, k: Look) -> None:
     grip = k.span("handle", 0.13, 0.18)
     middle = 0.5 - 0.02 * height
     if k.detail == "square handle":
-        path = [(0.44 + radius, middle - height * 0.28), (0.4 + radius + grip, middle - height * 0.28)]
-        path += [(0.4 + radius + grip, middle + height * 0.26), (0.4 + radius * 0.9, middle + height * 0.26)]
+        inner, outer, upper, lower = (
+            0.4 + radius * 0.95,
+            0.4 + radius + grip,
+            middle - height * 0.28,
+            middle + height * 0.26,
+        )
+        path = np.array([(inner, upper), (outer, upper), (outer, lower), (inner, lower)])
     else:
         path = arc(0.4 + radius * 0.93, middle, grip, height * 0.3, -82, 82)
     p.stroke(path, 0.05, k.plain)
