@@ -8,6 +8,7 @@ The last folder is one that `from_pretrained` reads; `--help` lists the argument
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def main(argv: list[str] | None = None) -> dict:
     evaluate = None
     if train_args.eval_every and accelerator.is_main_process:
         held_out = build_eval_catalog(data_args, image_size=image_size)
-        items, queries = CatalogRecords(held_out), CatalogRecords(held_out)
+        items = CatalogRecords(held_out)
+        queries: Sequence[dict] = items
         if "query_image" not in held_out.column_names:
             queries = synthesize_queries(held_out, build_synthesizer(data_args.clutter, size=image_size), seed=0)
 
@@ -62,6 +64,7 @@ def main(argv: list[str] | None = None) -> dict:
         summary["arguments"] = {k: v for part in (model_args, data_args, train_args) for k, v in asdict(part).items()}
         Path(train_args.output_dir, "train_summary.json").write_text(json.dumps(summary, indent=2))
         print(f"{summary['steps']} steps in {summary['seconds'] / 60:.1f} minutes; saved to {train_args.output_dir}")
+    accelerator.end_training()
     return summary
 
 

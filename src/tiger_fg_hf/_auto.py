@@ -1,5 +1,6 @@
 """Registers the models with transformers' Auto classes, each when transformers itself imports that Auto class."""
 
+from functools import partial
 from importlib import import_module
 
 import wrapt
@@ -26,7 +27,11 @@ def register_when_imported() -> None:
     ):
         for name in ours:
             wrapt.register_post_import_hook(register, f"{_OURS}.{name}")
-            wrapt.register_post_import_hook(lambda _, name=name: import_module(f"{_OURS}.{name}"), f"{_AUTO}.{auto}")
+            wrapt.register_post_import_hook(partial(_import_ours, name), f"{_AUTO}.{auto}")
+
+
+def _import_ours(name: str, _auto) -> None:
+    import_module(f"{_OURS}.{name}")
 
 
 def _register_configs(module) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from memory import LargestTensor
 
 from tiger_fg_hf.catalog.search import search
 
@@ -104,19 +104,6 @@ def test_errors_say_what_is_wrong():
     queries[2, 0] = torch.inf
     with pytest.raises(ValueError, match="query_embeds row 2 holds NaN or infinity"):
         search(queries, items[:40], 1, query_chunk=2)
-
-
-class LargestTensor(TorchDispatchMode):
-    """Records the most elements any operation returned."""
-
-    numel = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for tensor in out if isinstance(out, tuple | list) else (out,):
-            if isinstance(tensor, torch.Tensor):
-                self.numel = max(self.numel, tensor.numel())
-        return out
 
 
 def test_memory_is_bounded_by_the_chunks():

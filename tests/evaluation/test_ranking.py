@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from memory import LargestTensor
 from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, ndcg_score
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from tiger_fg_hf.evaluation.ranking import build_relevance, chance_metrics, rank_relevant, retrieval_metrics
 
@@ -198,19 +198,6 @@ def test_errors_name_the_query():
         rank_relevant(torch.randn(1, 4), torch.full((1, 4), torch.nan), relevance)
     with pytest.raises(ValueError, match="every k must be at least 1"):
         retrieval_metrics(rank_relevant(torch.ones(1, 4), torch.ones(1, 4), relevance), (0,))
-
-
-class LargestTensor(TorchDispatchMode):
-    """Records the most elements any operation returned."""
-
-    numel = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for tensor in out if isinstance(out, tuple | list) else (out,):
-            if isinstance(tensor, torch.Tensor):
-                self.numel = max(self.numel, tensor.numel())
-        return out
 
 
 @pytest.mark.parametrize("products", [2000, 200])

@@ -9,17 +9,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
+from tiny import IMAGE, tiny_model
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import BertConfig, PreTrainedTokenizerFast, ViTConfig
+from transformers import PreTrainedTokenizerFast
 
+from tiger_fg_hf import TigerFGImageProcessorPil, TigerFGItemModel, TigerFGProcessor, TigerFGQueryModel
 from tiger_fg_hf.catalog.encode import encode_items, encode_queries
 from tiger_fg_hf.evaluation.bootstrap import paired_bootstrap
 from tiger_fg_hf.evaluation.ranking import build_relevance, rank_relevant, retrieval_metrics
-from tiger_fg_hf.evaluation.retrieval import evaluate_retrieval, pointing_accuracy, processor_box_mapper
-from tiger_fg_hf.models.tiger_fg.configuration_tiger_fg import TigerFGItemConfig, TigerFGQueryConfig
-from tiger_fg_hf.models.tiger_fg.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
-from tiger_fg_hf.models.tiger_fg.modeling_tiger_fg import TigerFGItemModel, TigerFGQueryModel
-from tiger_fg_hf.models.tiger_fg.processing_tiger_fg import TigerFGProcessor
+from tiger_fg_hf.evaluation.retrieval import evaluate_retrieval, pointing_accuracy
 
 WORDS = ["[PAD]", "[UNK]", "red", "blue", "cup", "shirt"]
 
@@ -29,17 +27,12 @@ def processor() -> TigerFGProcessor:
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
-    return TigerFGProcessor(TigerFGImageProcessorPil(size={"height": 32, "width": 32}), fast)
+    return TigerFGProcessor(TigerFGImageProcessorPil(size=IMAGE), fast)
 
 
 @pytest.fixture(scope="module")
 def towers() -> tuple[TigerFGQueryModel, TigerFGItemModel]:
-    torch.manual_seed(0)
-    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    vision = ViTConfig(image_size=32, patch_size=8, **small)
-    query = TigerFGQueryModel(TigerFGQueryConfig(vision_config=vision, projection_dim=8))
-    text = BertConfig(vocab_size=len(WORDS), **small)
-    return query, TigerFGItemModel(TigerFGItemConfig(vision_config=vision, text_config=text, projection_dim=8))
+    return tiny_model("query"), tiny_model("item")
 
 
 class ColourTower(torch.nn.Module):
@@ -115,7 +108,7 @@ def test_matches_its_parts_with_the_real_towers(processor, towers):
 
 def test_real_groundings_are_measured_where_there_are_boxes(processor, towers):
     result = evaluate_retrieval(*towers, processor, make_queries([0]), make_items(6, boxes=True))
-    assert result.num_boxes == 3
+    assert (result.num_boxes, result.num_boxes_left_out) == (3, 0)
     assert 0 <= result.pointing.mean <= 1
     assert result.pointing_chance == pytest.approx(4 / 16)
 
@@ -153,8 +146,41 @@ def test_errors_name_the_culprit(processor):
         evaluate_retrieval(*towers, processor, [], make_items(5))
     with pytest.raises(ValueError, match=r"row 0 \(item_id 'p1'\)"):
         evaluate_retrieval(*towers, processor, [{"item_id": "p1", "image": b"?"}], make_items(5))
-    with pytest.raises(ValueError, match="pass box_mapper"):
+    with pytest.raises(ValueError, match="does not say how it resizes"):
         evaluate_retrieval(*towers, lambda **_: {}, make_queries([1]), make_items(5, boxes=True))
+
+
+def test_boxes_that_cannot_be_seen_are_left_out_of_pointing(processor, towers):
+    wide = {"image": png(flat(7, 20, 60)), "title": "cup"}
+    items = [
+        {"item_id": "p0", "image": png(flat(0)), "title": "cup"},
+        {"item_id": "p1", "title": "red cup", "box": [0, 0, 10, 10]},  # no image
+        {"item_id": "p2", "image": None, "title": "blue cup", "box": [0, 0, 10, 10]},
+        {"item_id": "p3", **wide, "box": [0, 0, 15, 20]},  # cropped away
+        {"item_id": "p4", **wide, "box": [0, 0, 30, 20]},  # cropped to [0, 0, 0.5, 1]
+    ]
+    crop = TigerFGProcessor(TigerFGImageProcessorPil(size=IMAGE, resize_mode="crop"), processor.tokenizer)
+    result = evaluate_retrieval(*towers, crop, make_queries([0, 1]), items)
+    assert (result.num_boxes, result.num_boxes_left_out, result.pointing_chance) == (1, 3, 0.5)
+    assert "1 items with a box, 3 more left out" in result.to_markdown()
+    unseen = evaluate_retrieval(*towers, crop, make_queries([0, 1]), items[:4])
+    assert (unseen.num_boxes, unseen.num_boxes_left_out, unseen.pointing) == (0, 3, None)
+    assert "| pointing |" not in unseen.to_markdown()
+    textless = evaluate_retrieval(*towers, processor, make_queries([1]), make_items(3, True).remove_columns("image"))
+    assert (textless.num_boxes, textless.num_boxes_left_out) == (0, 1)
+
+
+def test_metrics_that_repeat_another_are_not_printed(processor):
+    def printed(items):
+        result = evaluate_retrieval(ColourTower(), ColourTower(), processor, make_queries([1, 2]), items, ks=(1, 5))
+        assert len(json.loads(result.to_json())["metrics"]) == 8
+        np.testing.assert_allclose(result.per_query["ndcg@1"], result.per_query["hit_rate@1"])
+        return [line.split(" | ")[0][2:] for line in result.to_markdown().splitlines()[2:] if line.startswith("|")]
+
+    single = list(make_items(6))
+    assert printed(single) == ["recall@1", "recall@5", "ndcg@5", "mrr"]
+    views = [{**single[2], "image": png(flat(9))}, *single]
+    assert printed(views) == ["recall@1", "hit_rate@1", "recall@5", "hit_rate@5", "ndcg@5", "mrr", "map"]
 
 
 def test_report_as_markdown_and_json(processor):
@@ -162,7 +188,7 @@ def test_report_as_markdown_and_json(processor):
         ColourTower(), ColourTower(), processor, make_queries([1, 2]), make_items(4, boxes=True), ks=(1,), seed=3
     )
     markdown = result.to_markdown()
-    assert "| recall@1 | 1.0000 | 1.0000 – 1.0000 | 0.2500 |" in markdown
+    assert "| recall@1 | 1.0000 | 1.0000 – 1.0000 | 0.2500 | 4.0× |" in markdown
     assert "| pointing |" in markdown
     assert "2 queries of 2 products against 4 items" in markdown
     data = json.loads(result.to_json(per_query=True))
@@ -170,21 +196,6 @@ def test_report_as_markdown_and_json(processor):
     assert data["per_query"]["mrr"] == [1.0, 1.0]
     assert data["seed"] == 3
     assert "per_query" not in json.loads(result.to_json())
-
-
-@pytest.mark.parametrize("resize_mode", ["pad", "squash", "crop"])
-@pytest.mark.parametrize(("height", "width"), [(40, 80), (90, 30), (64, 64)])
-def test_boxes_land_where_the_processor_puts_their_pixels(processor, monkeypatch, resize_mode, height, width):
-    monkeypatch.setattr(processor.image_processor, "resize_mode", resize_mode)
-    box = [width * 0.4, height * 0.45, width * 0.6, height * 0.6]
-    pixels = np.zeros((height, width, 3), dtype=np.uint8)
-    pixels[round(box[1]) : round(box[3]), round(box[0]) : round(box[2])] = 255
-    options = {"do_normalize": False, "pad_color": 0, "return_tensors": "pt"}
-    lit = processor(images=[Image.fromarray(pixels)], **options)["pixel_values"][0].mean(0) > 0.5
-    rows, columns = lit.any(1).nonzero().flatten(), lit.any(0).nonzero().flatten()
-    seen = [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
-    mapped = [fraction * 32 for fraction in processor_box_mapper(processor)(box, width, height)]
-    assert mapped == pytest.approx(seen, abs=1.0)
 
 
 def test_pointing_counts_peaks_inside_the_box():
@@ -209,7 +220,7 @@ def test_pointing_follows_exif_rotation(processor):
     stored.save(buffer, format="PNG", exif=exif)
     item = {"item_id": "p1", "image": buffer.getvalue(), "title": "cup", "box": [10, 0, 20, 10]}
     queries = [{"item_id": "p1", "image": png(flat(1))}]
-    black = TigerFGProcessor(TigerFGImageProcessorPil(size=32, pad_color=0), processor.tokenizer)
+    black = TigerFGProcessor(TigerFGImageProcessorPil(size=IMAGE, pad_color=0), processor.tokenizer)
     result = evaluate_retrieval(ColourTower(), ColourTower(), black, queries, [item])
     assert (result.pointing.mean, result.num_boxes) == (1.0, 1)
     assert result.pointing_chance < 0.2

@@ -112,8 +112,9 @@ def search(
         item_chunk: items scored together. Working memory is O(query_chunk * (item_chunk + k)) beside the result.
         device: where to compute.
         truncate_dim: compare the first dimensions only, L2-normalised again.
-        compute_dtype: `torch.float32` makes the products 2 to 4 times as fast on a CPU and more on consumer GPUs;
-            equal items in different chunks may then be ordered either way. Default: float64 where the device has it.
+        compute_dtype: `torch.float32` takes 0.6 of the time on a CPU (one core, D = 256) and far less on consumer
+            GPUs; equal items in different chunks may then be ordered either way. Default: float64 where the device
+            has it.
 
     Returns:
         scores [Q, min(k, N)] float32, descending, and item indices [Q, min(k, N)] int64, both on the CPU.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -32,7 +34,7 @@ _MAX_OBJECT_SHARE = 0.985
 _MAX_SHADOW_SHARE = 0.15
 
 
-def object_matte(image: Image.Image, box: tuple[float, float, float, float] | None = None) -> np.ndarray | None:
+def object_matte(image: Image.Image, box: Sequence[float] | None = None) -> np.ndarray | None:
     """Cut the object of a studio photo out of its white background.
 
     White pixels connected to the border are background, and so are the soft grey shadow that continues them, wide
@@ -150,7 +152,7 @@ def _flood_from(seeds: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     rows = _run_numbers(allowed)
     columns = np.ascontiguousarray(_run_numbers(np.ascontiguousarray(allowed.T)).T)
     count = -1
-    while (now := np.count_nonzero(reached)) != count:
+    while (now := int(np.count_nonzero(reached))) != count:
         count = now
         for runs in (rows, columns):
             marked = np.zeros(runs[-1, -1] + 1, dtype=bool)

@@ -158,7 +158,9 @@ class PairDataset(torch.utils.data.Dataset):
     ) -> Image.Image:
         if record["query_image"] is not None:
             query = self.decode(row, record, "query_image")
-            return self.synthesizer.augment_photo(query, rng) if self.augment_query_images else query
+            if self.augment_query_images and self.synthesizer is not None:
+                return self.synthesizer.augment_photo(query, rng)
+            return query
         if self.synthesizer is None:
             raise ValueError(f"row {row} (item {record['item_id']!r}): no query_image, and no synthesizer to make one")
         return self.synthesizer(image, box=box, rng=rng)

@@ -29,7 +29,7 @@ class CatalogRecords(Sequence):
     def __len__(self) -> int:
         return len(self.catalog)
 
-    def __getitem__(self, row: int) -> dict[str, Any]:
+    def __getitem__(self, row: Any) -> Any:
         record = to_record(self.catalog[row])
         return {name: value for name, value in record.items() if value is not None or name == "box"}
 

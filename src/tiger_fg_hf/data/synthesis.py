@@ -267,7 +267,7 @@ class QuerySynthesizer:
         matte = object_matte(image, box) if rng.random() < config.cut_out_probability else None
         alpha = None if matte is None else Image.fromarray(matte)
         if alpha is not None:
-            found = alpha.getbbox()
+            found = alpha.getbbox() or (0, 0, *image.size)
             region = (
                 max(region[0], found[0]),
                 max(region[1], found[1]),
@@ -393,9 +393,9 @@ def _corners(window: tuple[float, ...], angle: float, shift: np.ndarray) -> list
 
 def _cast_shadow(background: Image.Image, alpha: Image.Image, strength: float, rng: np.random.Generator) -> None:
     side = max(background.size)
-    offset = tuple(int(v) for v in np.rint(rng.uniform([-0.04, 0.0], [0.04, 0.06]) * side))
+    right, down = np.rint(rng.uniform([-0.04, 0.0], [0.04, 0.06]) * side)
     shadow = Image.new("L", background.size)
-    shadow.paste(alpha.point(lambda value: value * strength), offset)
+    shadow.paste(alpha.point(lambda value: value * strength), (int(right), int(down)))
     shadow = shadow.filter(ImageFilter.BoxBlur(side * rng.uniform(0.015, 0.05)))
     background.paste((0, 0, 0), (0, 0), shadow)
 
@@ -421,7 +421,7 @@ def _relight(image: Image.Image, *, brightness: float, contrast: float, temperat
 
 def _shade(image: Image.Image, falloff: float, noise: float, rng: np.random.Generator) -> Image.Image:
     """Let light fall off linearly to 1 - `falloff` across the image, and add Gaussian noise of `noise` levels."""
-    pixels = np.asarray(image, dtype=np.float32)
+    pixels: np.ndarray = np.asarray(image, dtype=np.float32)
     if falloff:
         angle = rng.uniform(0, 2 * math.pi)
         x = np.linspace(-1, 1, image.width, dtype=np.float32)[None, :] * math.cos(angle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from PIL import ExifTags, Image
 
 from ..catalog.encode import Processor, Records, encode_items, encode_queries
+from ..data.collator import map_box
 from .bootstrap import BootstrapInterval, bootstrap_interval
 from .ranking import build_relevance, chance_metrics, rank_relevant, retrieval_metrics
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     import evaluate
 
 Box: TypeAlias = Sequence[float]
-BoxMapper: TypeAlias = Callable[[Box, int, int], Box]
-"""(box in pixels of the upright image, its width, its height) -> the box in fractions of `pixel_values`' width and
-height: [x0, y0, x1, y1], 0 to 1 where visible."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,12 @@ class RetrievalResult:
         num_queries: Q.
         num_products: distinct item ids among the queries; the intervals resample these.
         num_items: N.
+        max_relevant: the most items that any query's item_id has.
         seconds_per_1k_queries, seconds_per_1k_items: wall-clock time of encoding 1000, decoding included.
-        pointing: share of the items with a box whose grounding peaks inside it; `None` without boxes.
+        pointing: share of the `num_boxes` items whose grounding peaks inside their box; `None` where there are none.
         pointing_chance: what a uniform grounding scores.
-        num_boxes: items with a box.
+        num_boxes: items whose box can be seen.
+        num_boxes_left_out: items with a box but no image, or whose box the processor crops away.
         confidence, seed: of the intervals.
         query_ids: [Q] item id of each query.
         per_query: name -> float64 [Q], for paired tests against another model.
@@ -53,25 +53,30 @@ class RetrievalResult:
     num_queries: int
     num_products: int
     num_items: int
+    max_relevant: int
     seconds_per_1k_queries: float
     seconds_per_1k_items: float
     pointing: BootstrapInterval | None
     pointing_chance: float | None
     num_boxes: int
+    num_boxes_left_out: int
     confidence: float
     seed: int
     query_ids: list[str] = field(repr=False)
     per_query: dict[str, np.ndarray] = field(repr=False)
 
     def to_markdown(self) -> str:
-        """A table of the metrics, and a sentence on how they were measured."""
-        rows = [(name, interval, self.chance[name]) for name, interval in self.metrics.items()]
+        """A table of the metrics, without those that repeat another by definition, and how they were measured."""
+        rows = [(name, value, self.chance[name]) for name, value in self.metrics.items() if not self._is_repeat(name)]
         if self.pointing is not None and self.pointing_chance is not None:
             rows.append(("pointing", self.pointing, self.pointing_chance))
-        lines = [f"| metric | value | {self.confidence:.0%} interval | chance |", "|---|---:|---:|---:|"]
+        lines = [
+            f"| metric | value | {self.confidence:.0%} interval | chance | ÷ chance |",
+            "|---|---:|---:|---:|---:|",
+        ]
         lines += [
-            f"| {name} | {interval.mean:.4f} | {interval.low:.4f} – {interval.high:.4f} | {chance:.4f} |"
-            for name, interval, chance in rows
+            f"| {name} | {mean:.4f} | {low:.4f} – {high:.4f} | {chance:.4f} | {mean / chance:.1f}× |"
+            for name, (mean, low, high), chance in rows
         ]
         note = (
             f"{self.num_queries} queries of {self.num_products} products against {self.num_items} items. "
@@ -79,9 +84,18 @@ class RetrievalResult:
             f"Encoding 1000 takes {self.seconds_per_1k_queries:.1f} s (queries) "
             f"and {self.seconds_per_1k_items:.1f} s (items)."
         )
-        if self.pointing is not None:
-            note += f" Pointing: {self.num_boxes} items with a box."
+        if self.max_relevant == 1:
+            note += " Each query has one relevant item, so hit_rate equals recall and map equals mrr."
+        if self.num_boxes or self.num_boxes_left_out:
+            note += f" Pointing: {self.num_boxes} items with a box"
+            note += f", {self.num_boxes_left_out} more left out." if self.num_boxes_left_out else "."
         return "\n".join([*lines, "", note]) + "\n"
+
+    def _is_repeat(self, name: str) -> bool:
+        """Whether a metric equals another by definition, for items that are all equally relevant."""
+        if name == "ndcg@1":  # hit_rate@1
+            return True
+        return self.max_relevant == 1 and (name == "map" or name.startswith("hit_rate@"))
 
     def to_json(self, *, per_query: bool = False) -> str:
         """All numbers as a JSON object; with `per_query` also those of each query."""
@@ -111,7 +125,6 @@ def evaluate_retrieval(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-    box_mapper: BoxMapper | None = None,
 ) -> RetrievalResult:
     """Encodes queries and items, and measures how well the queries find their items.
 
@@ -121,27 +134,29 @@ def evaluate_retrieval(
         query_model, item_model, processor: as in `encode_queries` and `encode_items`.
         queries: a `datasets.Dataset` or a list of dicts with `item_id` and `query_image`; where there is no column
             `query_image`, `image` is taken.
-        items: likewise with `item_id`, `image`, texts, and optionally `box`, in pixels of the upright image: with any
-            box, grounding is measured.
+        items: likewise with `item_id`, texts, `image`, and optionally `box`, in pixels of the upright image: with
+            any box, grounding is measured, on the items that have an image with some of the box left in it.
         ks: cut-offs.
         batch_size, device, num_workers, show_progress, autocast_dtype: as in `encode_queries`. Similarities are
             computed on the query model's device.
         truncate_dim: compare the first dimensions only, L2-normalised again.
         confidence, resamples, seed: of the bootstrap; queries that share an item_id are resampled together.
-        box_mapper: where a box comes to lie in `pixel_values`. Default: as the processor resizes images.
 
     Raises:
         ValueError: no queries or items; a query's item_id is not among the items (it is named); an image cannot be
-            processed (its row is named); boxes without a way to map them.
+            processed (its row is named); there are boxes, but no `processor.image_processor.resize_mode`.
     """
     if not len(queries) or not len(items):
         raise ValueError(f"need queries and items, got {len(queries)} and {len(items)}")
     query_ids, item_ids = _column(queries, "item_id"), _column(items, "item_id")
     relevance = build_relevance(query_ids, item_ids)
-    boxes = _column(items, "box") if "box" in _column_names(items) else [None] * len(items)
-    boxed = {row: box for row, box in enumerate(boxes) if box is not None}
-    if boxed and box_mapper is None:
-        box_mapper = processor_box_mapper(processor)
+    boxed = {row: box for row, box in enumerate(_column(items, "box")) if box is not None}
+    image_processor = getattr(processor, "image_processor", None)
+    if boxed and not hasattr(image_processor, "resize_mode"):
+        raise ValueError(
+            f"the items have boxes, but {type(processor).__name__} does not say how it resizes images: "
+            "drop the column `box`"
+        )
 
     encode_options: dict[str, Any] = {
         "batch_size": batch_size,
@@ -164,11 +179,10 @@ def evaluate_retrieval(
     interval = partial(bootstrap_interval, confidence=confidence, resamples=resamples, seed=seed)
 
     pointing = pointing_chance = None
-    if boxed and box_mapper is not None:
-        sizes = [_upright_size(image) for image in _LazyColumn(items, "image", list(boxed))]
-        fractions = [box_mapper(box, *size) for box, size in zip(boxed.values(), sizes, strict=True)]
-        hits, chances = pointing_accuracy([groundings[row] for row in boxed], fractions)
-        pointing = interval(hits, groups=[item_ids[row] for row in boxed])
+    boxes = _visible_boxes(image_processor, items, boxed)
+    if boxes:
+        hits, chances = pointing_accuracy([groundings[row] for row in boxes], list(boxes.values()))
+        pointing = interval(hits, groups=[item_ids[row] for row in boxes])
         pointing_chance = float(chances.mean())
 
     return RetrievalResult(
@@ -177,11 +191,13 @@ def evaluate_retrieval(
         num_queries=len(query_ids),
         num_products=len(set(query_ids)),
         num_items=len(item_ids),
+        max_relevant=int(relevance.counts.max()),
         seconds_per_1k_queries=1000 * (queries_done - started) / len(query_ids),
         seconds_per_1k_items=1000 * (items_done - queries_done) / len(item_ids),
         pointing=pointing,
         pointing_chance=pointing_chance,
-        num_boxes=len(boxed),
+        num_boxes=len(boxes),
+        num_boxes_left_out=len(boxed) - len(boxes),
         confidence=confidence,
         seed=seed,
         query_ids=query_ids,
@@ -214,30 +230,15 @@ def pointing_accuracy(groundings: Sequence[torch.Tensor], boxes: Sequence[Box]) 
     return np.array(hits), np.array(chances)
 
 
-def processor_box_mapper(processor: Any) -> BoxMapper:
-    """Maps boxes as a TIGER-FG processor resizes images (`"pad"`, `"squash"` or `"crop"`).
-
-    Raises:
-        ValueError: the processor does not say how it resizes.
-    """
-    from ..models.tiger_fg.image_processing_pil_tiger_fg import plan_resize
-
-    image_processor: Any = getattr(processor, "image_processor", None)
-    if not hasattr(image_processor, "resize_mode"):
-        raise ValueError(
-            f"the items have boxes, but {type(processor).__name__} does not say how it resizes images: "
-            "pass box_mapper, or drop the column `box`"
-        )
-
-    def map_box(box: Box, width: int, height: int) -> Box:
-        size = image_processor.size
-        plan = plan_resize(height, width, size, image_processor.resize_mode)
-        left, top, right, bottom = plan.source or (0, 0, width, height)
-        x0, x1 = ((plan.left + (x - left) * plan.width / (right - left)) / size.width for x in (box[0], box[2]))
-        y0, y1 = ((plan.top + (y - top) * plan.height / (bottom - top)) / size.height for y in (box[1], box[3]))
-        return x0, y0, x1, y1
-
-    return map_box
+def _visible_boxes(image_processor: Any, items: Records, boxed: Mapping[int, Box]) -> dict[int, Box]:
+    """For each row of `boxed`, its box in fractions of the processed image; rows with nothing to see are left out."""
+    mapped: dict[int, Box] = {}
+    for row, image in zip(boxed, _LazyColumn(items, "image", list(boxed)), strict=True):
+        if image is not None:
+            box = map_box(boxed[row], _upright_size(image), image_processor.size, image_processor.resize_mode)
+            if box is not None:
+                mapped[row] = box
+    return mapped
 
 
 def load_retrieval_metric(**kwargs: Any) -> evaluate.Metric:
@@ -251,7 +252,7 @@ class _LazyColumn(Sequence[Any]):
     """One column, read row by row: other columns may hold images, and a whole column of those may not fit."""
 
     def __init__(self, rows: Records, name: str, indices: Sequence[int] | None = None):
-        if isinstance(rows, datasets.Dataset):
+        if isinstance(rows, datasets.Dataset) and name in rows.column_names:
             rows = rows.select_columns([name])
         self.rows, self.name = rows, name
         self.indices = range(len(rows)) if indices is None else indices
@@ -260,7 +261,7 @@ class _LazyColumn(Sequence[Any]):
         return len(self.indices)
 
     def __getitem__(self, index: Any) -> Any:
-        return self.rows[self.indices[index]][self.name]
+        return self.rows[self.indices[index]].get(self.name)
 
 
 def _column_names(rows: Records) -> Sequence[str]:
@@ -269,7 +270,7 @@ def _column_names(rows: Records) -> Sequence[str]:
 
 def _column(rows: Records, name: str) -> list[Any]:
     if isinstance(rows, datasets.Dataset):
-        rows = rows.select_columns([name])
+        return list(rows[name]) if name in rows.column_names else [None] * len(rows)
     return [row.get(name) for row in rows]
 
 
@@ -278,7 +279,8 @@ def _upright_size(image: Any) -> tuple[int, int]:
     if isinstance(image, Mapping):
         image = image["bytes"] if image.get("bytes") is not None else image["path"]
     if not isinstance(image, Image.Image):
-        image = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image)
+        with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
+            return _upright_size(opened)
     width, height = image.size
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (height, width) if turned else (width, height)

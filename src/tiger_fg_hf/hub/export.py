@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -16,19 +17,19 @@ def export_with_code(model: PreTrainedModel, processor: TigerFGProcessor, folder
     `AutoModel`, `AutoConfig`, `AutoProcessor` and `AutoImageProcessor.from_pretrained(folder, trust_remote_code=True)`
     then work without this package; with it, the installed code is used.
     """
-    classes = {
+    classes: dict[Any, str] = {
         type(model.config): "AutoConfig",
         type(model): "AutoModel",
         type(processor.image_processor): "AutoImageProcessor",
         type(processor): "AutoProcessor",
     }
-    with _registered(classes):
+    with _registered(classes), _own_auto_map(model.config, processor.image_processor, processor):
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
 
 
 @contextmanager
-def _registered(classes: dict[type, str]) -> Iterator[None]:
+def _registered(classes: dict[Any, str]) -> Iterator[None]:
     """`register_for_auto_class` for a while: it would otherwise make every later save of the process carry code."""
     before = {cls: cls._auto_class for cls in classes}
     try:
@@ -38,3 +39,19 @@ def _registered(classes: dict[type, str]) -> Iterator[None]:
     finally:
         for cls, auto_class in before.items():
             cls._auto_class = auto_class
+
+
+@contextmanager
+def _own_auto_map(*objects: Any) -> Iterator[None]:
+    """Gives each object an `auto_map` for a while, which saving with code fills and every later save would repeat."""
+    before = [vars(each).get("auto_map") for each in objects]
+    try:
+        for each in objects:
+            each.auto_map = {}
+        yield
+    finally:
+        for each, auto_map in zip(objects, before, strict=True):
+            if auto_map is None:
+                del each.auto_map
+            else:
+                each.auto_map = auto_map

@@ -50,8 +50,9 @@ def symmetric_info_nce(
     same_product[torch.arange(len(item_ids), device=item_ids.device), targets] = False
 
     def nce(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        # Float32: at a scale of 100, bfloat16's rounding is as large as the margins that are to be learned.
         logits = logit_scale * (rows.float() @ columns.float().T)
         return F.cross_entropy(logits.masked_fill(same_product, -torch.inf), targets)
 
-    return 0.5 * (nce(query_embeds, all_items) + nce(item_embeds, all_queries))
+    # Float32, autocast or not: at a scale of 100, bfloat16's rounding is as large as the margins to be learned.
+    with torch.autocast(query_embeds.device.type, enabled=False):
+        return 0.5 * (nce(query_embeds, all_items) + nce(item_embeds, all_queries))

@@ -1,10 +1,12 @@
 """Arguments of training: three dataclasses, read from flags, from YAML or JSON, or from both."""
 
 import json
+import re
 import sys
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from transformers import HfArgumentParser
@@ -17,7 +19,7 @@ class ModelArguments:
     model: str | None = field(default=None, metadata={"help": "TIGER-FG checkpoint (Hub id or folder) to train on."})
     vision: str | None = field(default=None, metadata={"help": "Pretrained vision encoder for fresh heads."})
     text: str | None = field(default=None, metadata={"help": "Pretrained text encoder for fresh heads."})
-    model_config: str | None = field(
+    model_config: dict[str, Any] | str | None = field(
         default=None,
         metadata={
             "help": "TigerFGConfig fields, as a mapping or JSON. Alone: the whole model from scratch. With --vision "
@@ -37,6 +39,10 @@ class ModelArguments:
     freeze_text: bool = field(default=False, metadata={"help": "Keep the text encoder as it is."})
     attn_implementation: str | None = field(default=None, metadata={"help": "'eager', 'sdpa', 'flash_attention_2'."})
     gradient_checkpointing: bool = field(default=False, metadata={"help": "Trade compute for memory."})
+
+    def __post_init__(self):
+        if isinstance(self.model_config, str):
+            self.model_config = json.loads(self.model_config)
 
 
 @dataclass
@@ -98,25 +104,45 @@ class TrainArguments:
             raise ValueError(f"--warmup_ratio must lie in [0, 1), got {self.warmup_ratio}.")
 
 
+class _RecipeLoader(yaml.SafeLoader):
+    """YAML that reads 5e-5 as a number, as JSON and YAML 1.2 do; YAML 1.1 wants a dot in it."""
+
+
+_RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
+)
+
+
 def parse_arguments(argv: list[str] | None = None) -> tuple[ModelArguments, DataArguments, TrainArguments]:
     """
     Reads `[recipe.yaml | recipe.json] [--flag value ...]`; a flag overrides the recipe.
 
     Raises:
-        ValueError: the recipe has a key that no argument has, or a value is out of range.
+        ValueError: the recipe is no mapping or has a key that no argument has, or a value is out of range.
+        SystemExit: a value, of a flag or of the recipe, is not of its argument's type; the usage is printed.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = HfArgumentParser((ModelArguments, DataArguments, TrainArguments))
     if argv and argv[0].endswith((".yaml", ".yml", ".json")):
-        path = Path(argv.pop(0))
-        values = yaml.safe_load(path.read_text())  # JSON is YAML too
-        known = {f.name: f.type for kind in (ModelArguments, DataArguments, TrainArguments) for f in fields(kind)}
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ValueError(f"{path} has unknown keys {unknown}; known are {sorted(known)}.")
-        # YAML reads 5e-5 as a string, because it wants a dot in a float.
-        parser.set_defaults(**{k: float(v) if known[k] is float else v for k, v in values.items()})
-    model, data, train = parser.parse_args_into_dataclasses(argv)
-    if isinstance(model.model_config, str):
-        model.model_config = json.loads(model.model_config)
+        argv[:1] = _recipe_flags(Path(argv[0]))
+    model, data, train = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
     return model, data, train
+
+
+def _recipe_flags(path: Path) -> list[str]:
+    """A recipe as flags, so that its values pass the same checks as those of the command line."""
+    read = json.loads if path.suffix == ".json" else partial(yaml.load, Loader=_RecipeLoader)
+    recipe = read(path.read_text(encoding="utf-8"))
+    if not isinstance(recipe, dict):
+        raise ValueError(f"{path} must hold a mapping of arguments to values, found {type(recipe).__name__}.")
+    known = {f.name: f.type for kind in (ModelArguments, DataArguments, TrainArguments) for f in fields(kind)}
+    unknown = sorted(set(recipe) - set(known))
+    if unknown:
+        raise ValueError(f"{path} has unknown keys {unknown}; known are {sorted(known)}.")
+    flags = []
+    for name, value in recipe.items():
+        if value is False and known[name] is not bool:
+            value = "no"  # which YAML reads as false
+        if value is not None:
+            flags.append(f"--{name}={json.dumps(value) if isinstance(value, dict) else value}")
+    return flags

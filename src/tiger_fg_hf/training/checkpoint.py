@@ -23,7 +23,7 @@ def checkpoint_steps(directory: Path) -> list[tuple[int, Path]]:
 
 def save_checkpoint(accelerator: Accelerator, directory: Path, step: int, state: dict, *, keep: int) -> Path:
     """
-    Saves model, optimizer, schedule and random states after `step` optimizer steps; keeps the last `keep`.
+    Saves model, optimizer, schedule and random states after `step` optimizer steps; keeps the last `keep` up to it.
 
     Everything goes to a folder of another name first, which is renamed when it is whole: a run that dies while saving
     leaves nothing that [`checkpoint_steps`] would take for a checkpoint.
@@ -38,12 +38,20 @@ def save_checkpoint(accelerator: Accelerator, directory: Path, step: int, state:
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         (partial / _STATE).write_text(json.dumps({"step": step, **state}, indent=2))
-        shutil.rmtree(final, ignore_errors=True)
+        if final.exists():
+            _remove(final)
         partial.rename(final)
-        for _, folder in checkpoint_steps(directory)[:-keep]:
-            shutil.rmtree(folder)
+        # A run resumed at an earlier step than its last finds later checkpoints here; they must not cost it its own.
+        for _, folder in [found for found in checkpoint_steps(directory) if found[0] <= step][:-keep]:
+            _remove(folder)
     accelerator.wait_for_everyone()
     return final
+
+
+def _remove(folder: Path) -> None:
+    # What marks it as complete goes first: a run that dies here must not leave half a checkpoint behind.
+    (folder / _STATE).unlink(missing_ok=True)
+    shutil.rmtree(folder)
 
 
 def load_checkpoint(accelerator: Accelerator, folder: Path, expected: dict) -> int:

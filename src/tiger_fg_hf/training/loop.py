@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -23,6 +24,8 @@ from .optimizer import build_optimizer
 from .sampler import EpochBatchSampler
 
 logger = logging.getLogger(__name__)
+
+_HISTORY = "history.jsonl"
 
 
 def build_accelerator(args: TrainArguments) -> Accelerator:
@@ -55,12 +58,15 @@ def train(
     Args:
         dataset: returns a pair for a key `(epoch, row)`; the same key gives the same pair.
         collator: makes the batch of [`RetrievalTask`] of a list of pairs.
-        evaluate: called on the main process with the bare model, every `eval_every` steps.
+        evaluate: called with the bare model every `eval_every` steps, on the main process alone; others may give None.
         frozen: names of children of the model that stay as they are, dropout off.
+
+    The caller ends the accelerator, `accelerator.end_training()`, once it needs the other processes no more.
 
     Raises:
         ValueError: the batch exceeds the dataset, nothing is trainable, or a checkpoint does not fit.
-        FloatingPointError: the loss is no longer finite; the last checkpoint is untouched.
+        FileExistsError: `output_dir` holds checkpoints of another run, and this one is not to resume.
+        FloatingPointError: a loss or a gradient is no longer finite; no checkpoint holds what came of it.
     """
     output_dir = Path(args.output_dir)
     for name in frozen:
@@ -78,8 +84,14 @@ def train(
         "seed": args.seed,
         "rows": len(dataset),
         "global_batch_size": args.batch_size * accelerator.num_processes,
+        "num_processes": accelerator.num_processes,
         "gradient_accumulation_steps": args.gradient_accumulation_steps,
         "max_steps": args.max_steps,
+        # Optimizer and schedule would restore these from the checkpoint, whatever the arguments say.
+        "warmup_ratio": args.warmup_ratio,
+        "backbone_lr": args.backbone_lr,
+        "head_lr": args.head_lr,
+        "weight_decay": args.weight_decay,
     }
     checkpoints = output_dir / "checkpoints"
     step = _resume(accelerator, checkpoints, args.resume, order)
@@ -100,11 +112,13 @@ def train(
         num_workers=num_workers,
         pin_memory=accelerator.device.type == "cuda",
         prefetch_factor=4 if num_workers else None,
+        # Else the loader draws from dropout's generator as it starts, once more in a resumed run than in another.
+        generator=torch.Generator(),
     )
     if args.tracker != "none":
         accelerator.init_trackers("tiger_fg", config={k: v for k, v in asdict(args).items() if v is not None})
 
-    history: list[dict[str, float]] = []
+    history = _earlier_history(output_dir, step) if accelerator.is_main_process else []
     bar = tqdm(
         total=args.max_steps,
         initial=step,
@@ -112,7 +126,7 @@ def train(
         disable=not (args.progress and accelerator.is_local_main_process),
     )
     _set_train_mode(model, frozen)
-    started, first_step, waited = time.perf_counter(), step, 0.0
+    started, first_step, logged_step, waited = time.perf_counter(), step, step, 0.0
     sums: dict[str, torch.Tensor] = {}
     batches = iter(loader)
     while step < args.max_steps:
@@ -127,9 +141,12 @@ def train(
             with accelerator.accumulate(wrapped):
                 losses = task(batch)
                 accelerator.backward(losses.pop("loss"))
-                if accelerator.sync_gradients and args.max_grad_norm:
-                    losses["grad_norm"] = accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)
+                if accelerator.sync_gradients:
+                    max_norm = args.max_grad_norm or math.inf
+                    losses["grad_norm"] = accelerator.clip_grad_norm_(model.parameters(), max_norm)
                 optimizer.step()
+                if optimizer.step_was_skipped:  # float16 overflows now and then until its scale has settled
+                    losses.pop("grad_norm", None)
                 optimizer.zero_grad()
             for name, value in losses.items():
                 share = value.detach() / (1 if name == "grad_norm" else args.gradient_accumulation_steps)
@@ -138,14 +155,15 @@ def train(
         step += 1
         bar.update()
 
-        if step % args.log_every == 0 or step == args.max_steps:
-            steps = (step - 1) % args.log_every + 1 if step - first_step >= args.log_every else step - first_step
+        saving = bool(args.save_every) and step % args.save_every == 0 and step < args.max_steps
+        # Also before a checkpoint: it must not hold what is not finite, and no mean spans it, resumed there or not.
+        if step % args.log_every == 0 or step == args.max_steps or saving:
             means = {
-                name: accelerator.reduce(value, reduction="mean").item() / steps
+                name: accelerator.reduce(value, reduction="mean").item() / (step - logged_step)
                 for name, value in sorted(sums.items())
             }
-            sums = {}
-            if not all(map(torch.isfinite, map(torch.tensor, means.values()))):
+            sums, logged_step = {}, step
+            if not all(map(math.isfinite, means.values())):
                 raise FloatingPointError(f"Not finite at step {step}: {means}.")
             elapsed = time.perf_counter() - started
             entry = {
@@ -160,25 +178,30 @@ def train(
             }
             bar.set_postfix(loss=f"{means['q2i']:.3f}", wait=f"{entry['train/waiting_for_data']:.0%}")
             _record(accelerator, output_dir, history, entry)
-        if evaluate is not None and args.eval_every and step % args.eval_every == 0:
-            if accelerator.is_main_process:
-                metrics = evaluate(model)
+        if args.eval_every and step % args.eval_every == 0:
+            # Only the main process needs an `evaluate`; all of them wait.
+            if accelerator.is_main_process and evaluate is not None:
+                with torch.random.fork_rng(devices=[]):  # loaders draw from dropout's generator
+                    metrics = evaluate(model)
                 _record(accelerator, output_dir, history, {"step": step, **metrics})
                 bar.write(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in metrics.items()))
             accelerator.wait_for_everyone()
             _set_train_mode(model, frozen)
-        if args.save_every and step % args.save_every == 0 and step < args.max_steps:
+        if saving:
             save_checkpoint(accelerator, checkpoints, step, order, keep=args.save_total_limit)
     bar.close()
     seconds = time.perf_counter() - started
     accelerator.wait_for_everyone()
-    if args.tracker != "none":
-        accelerator.end_training()
     return {"steps": step, "seconds": seconds, "history": history}
 
 
 def _resume(accelerator: Accelerator, checkpoints: Path, resume: str | None, order: dict) -> int:
     if resume is None:
+        if checkpoint_steps(checkpoints):
+            raise FileExistsError(
+                f"'{checkpoints}' holds checkpoints of an earlier run: continue it with --resume auto, or choose "
+                "another --output_dir."
+            )
         return 0
     if resume != "auto":
         return load_checkpoint(accelerator, Path(resume), order)
@@ -195,10 +218,19 @@ def _set_train_mode(model: PreTrainedModel, frozen: tuple[str, ...]) -> None:
         getattr(model, name).eval()
 
 
+def _earlier_history(output_dir: Path, step: int) -> list[dict[str, float]]:
+    """Entries up to `step` of the history in `output_dir`; later ones, which this run makes anew, are dropped."""
+    path = output_dir / _HISTORY
+    lines = path.read_text().splitlines() if path.is_file() and step else []
+    history = [entry for entry in map(json.loads, lines) if entry["step"] <= step]
+    output_dir.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in history))
+    return history
+
+
 def _record(accelerator: Accelerator, output_dir: Path, history: list, entry: dict[str, float]) -> None:
     history.append(entry)
     accelerator.log({key: value for key, value in entry.items() if key != "step"}, step=int(entry["step"]))
     if accelerator.is_main_process:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        with (output_dir / "history.jsonl").open("a") as file:
+        with (output_dir / _HISTORY).open("a") as file:
             file.write(json.dumps(entry) + "\n")

@@ -1,5 +1,7 @@
 """AdamW with separate rates for pretrained backbones and new layers."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -8,7 +10,7 @@ _BACKBONES = ("vision_model.", "query_vision_model.", "text_model.")
 
 def parameter_groups(
     model: nn.Module, *, backbone_lr: float, head_lr: float, weight_decay: float
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """
     Trainable parameters in four groups: backbone or new layer, with or without weight decay.
 
@@ -20,7 +22,7 @@ def parameter_groups(
     Raises:
         ValueError: nothing is left to train.
     """
-    groups: dict[str, dict[str, object]] = {}
+    groups: dict[str, dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue

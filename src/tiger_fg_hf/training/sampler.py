@@ -50,7 +50,8 @@ class EpochBatchSampler(Sampler):
         return max(0, self.num_batches - self.start)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order, order_epoch = None, -1
+        order: list[int] = []
+        order_epoch = -1
         for batch in range(self.start, self.num_batches):
             epoch, position = divmod(batch, self.batches_per_epoch)
             if epoch != order_epoch:

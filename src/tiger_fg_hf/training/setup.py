@@ -1,9 +1,9 @@
 """From arguments to what the loop needs: model, processor and pairs."""
 
-import json
 import logging
 from typing import Any
 
+import torch
 from transformers import AutoTokenizer, PreTrainedModel
 from transformers.image_processing_base import ImageProcessingMixin
 
@@ -42,9 +42,9 @@ def build_catalog(data: DataArguments, *, image_size: int, seed: int) -> Any:
     return pair_queries(catalog, load_catalog(data.items, columns=item_columns))
 
 
-def build_synthesizer(clutter: str | None, *, size: int, pool: str = "query") -> QuerySynthesizer:
+def build_synthesizer(clutter: str | None, *, size: int) -> QuerySynthesizer:
     """Queries of `size` pixels, on photos of the query pool of `clutter` or on drawn backgrounds."""
-    bank = None if clutter is None else ClutterBank(clutter_pool(load_clutter(clutter), pool), side=max(size, 96))
+    bank = None if clutter is None else ClutterBank(clutter_pool(load_clutter(clutter), "query"), side=max(size, 96))
     return QuerySynthesizer(QuerySynthesisConfig(size=size), bank)
 
 
@@ -76,17 +76,21 @@ def build_model_and_processor(model: ModelArguments, catalog: Any) -> tuple[PreT
     The model and processor that `--model`, `--vision` with `--text`, or `--model_config` ask for.
 
     Raises:
-        ValueError: none or several of them are given.
+        ValueError: none, or a combination that leaves open which is meant, is given.
     """
-    config = json.loads(model.model_config) if isinstance(model.model_config, str) else model.model_config
-    given = [name for name in ("model", "vision", "text") if getattr(model, name)]
-    if given not in (["model"], ["vision", "text"]) and (given or config is None):
+    given = [name for name in ("model", "vision", "text", "model_config") if getattr(model, name) is not None]
+    if given not in (["model"], ["vision", "text"], ["vision", "text", "model_config"], ["model_config"]):
         raise ValueError(
-            "Give either --model (a TIGER-FG checkpoint), or --vision and --text (pretrained encoders), or "
-            f"--model_config alone (a model from scratch); got {given or 'none of them'}."
+            "Give either --model (a TIGER-FG checkpoint), or --vision and --text (pretrained encoders; --model_config "
+            f"for their heads), or --model_config alone (a model from scratch); got {given or 'none of them'}."
         )
+    assert not isinstance(model.model_config, str)  # `ModelArguments` has parsed it
+    config = dict(model.model_config or {})
     if model.model:
-        network = TigerFGModel.from_pretrained(model.model, attn_implementation=model.attn_implementation)
+        # Float32 whatever it was saved in: the optimizer's small steps are lost on half-precision weights.
+        network = TigerFGModel.from_pretrained(
+            model.model, dtype=torch.float32, attn_implementation=model.attn_implementation
+        )
         processor = TigerFGProcessor.from_pretrained(model.model)
     else:
         tokenizer = _build_tokenizer(model, catalog)
@@ -96,13 +100,13 @@ def build_model_and_processor(model: ModelArguments, catalog: Any) -> tuple[PreT
             **(_pixel_statistics(model.vision) if model.vision else {}),
         )
         processor = TigerFGProcessor(image_processor, tokenizer, max_length=model.max_text_length)
-        if model.vision:
+        if model.vision and model.text:
             network = TigerFGModel.from_backbones(
-                model.vision, model.text, attn_implementation=model.attn_implementation, **(config or {})
+                model.vision, model.text, attn_implementation=model.attn_implementation, **config
             )
         else:
-            config["text_config"]["vocab_size"] = len(tokenizer)
-            config["text_config"]["pad_token_id"] = tokenizer.pad_token_id
+            vocabulary = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+            config["text_config"] = {**config.get("text_config", {}), **vocabulary}
             network = TigerFGModel._from_config(TigerFGConfig(**config), attn_implementation=model.attn_implementation)
     if model.gradient_checkpointing:
         network.gradient_checkpointing_enable()

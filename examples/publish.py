@@ -1,0 +1,60 @@
+"""
+Makes a Hub repository folder of a finished run: weights, processor, the code that defines them, and a card.
+
+    python examples/publish.py --run runs/tiger-fg-tiny --folder model_cards/tiger-fg-tiny --name tiger-fg-tiny \\
+        --results "Drawn clean=runs/clean.json" "Drawn clutter=runs/clutter.json" ...
+
+`--push_to REPO_ID` uploads the folder. The numbers of the card come from the files alone.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from huggingface_hub import HfApi
+
+from tiger_fg_hf import TigerFGModel, TigerFGProcessor
+from tiger_fg_hf.hub.card import write_card
+from tiger_fg_hf.hub.export import export_with_code
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True, help="Output folder of examples/train.py.")
+    parser.add_argument("--folder", required=True, help="Folder to make.")
+    parser.add_argument("--name", required=True, help="Name of the model on the Hub.")
+    parser.add_argument("--results", nargs="+", required=True, metavar="NAME=FILE", help="Of examples/evaluate.py.")
+    parser.add_argument("--description", required=True, help="What the model is.")
+    parser.add_argument("--training_data", required=True, help="What it was trained on.")
+    parser.add_argument("--hardware", required=True, help="What it was trained with.")
+    parser.add_argument("--commands", required=True, help="Commands that reproduce it.")
+    parser.add_argument("--push_to", help="Repository of the Hub to upload the folder to.")
+    args = parser.parse_args(argv)
+
+    results = {}
+    for entry in args.results:
+        name, _, path = entry.partition("=")
+        if not path:
+            parser.error(f"--results wants NAME=FILE, got {entry!r}")
+        results[name] = json.loads(Path(path).read_text())
+
+    export_with_code(TigerFGModel.from_pretrained(args.run), TigerFGProcessor.from_pretrained(args.run), args.folder)
+    write_card(
+        args.folder,
+        name=args.name,
+        description=args.description,
+        summary=json.loads(Path(args.run, "train_summary.json").read_text()),
+        results=results,
+        training_data=args.training_data,
+        hardware=args.hardware,
+        commands=args.commands,
+    )
+    size = sum(path.stat().st_size for path in Path(args.folder).rglob("*") if path.is_file())
+    print(f"{args.folder}: {size / 1e6:.1f} MB")
+    if args.push_to:
+        HfApi().create_repo(args.push_to, exist_ok=True)
+        print(HfApi().upload_folder(repo_id=args.push_to, folder_path=args.folder))
+
+
+if __name__ == "__main__":
+    main()

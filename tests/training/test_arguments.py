@@ -1,0 +1,116 @@
+"""Arguments from flags, from a recipe, and from both."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tiger_fg_hf import TigerFGConfig
+from tiger_fg_hf.training.arguments import ModelArguments, TrainArguments, parse_arguments
+
+RECIPES = sorted((Path(__file__).parents[2] / "examples" / "recipes").glob("*.yaml"))
+
+
+def recipe(folder: Path, text: str, name: str = "recipe.yaml") -> str:
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def test_defaults():
+    model, data, train = parse_arguments([])
+    assert (model.model_config, data.data, train.mixed_precision, train.resume) == (None, "drawn", "bf16", None)
+
+
+def test_yaml(tmp_path):
+    model, data, train = parse_arguments(
+        [
+            recipe(
+                tmp_path,
+                "head_lr: 5e-5\nbackbone_lr: 1.5e-4\nweight_decay: 0\nwarmup_ratio: .2\nbatch_size: 12\n"
+                "freeze_text: true\ncache_decoded: false\nprogress: no\nmixed_precision: no\ntracker: none\n"
+                "clutter: null\ncolumns: attributes=color+keywords,title=name\n",
+            )
+        ]
+    )
+    assert (train.head_lr, train.backbone_lr, train.weight_decay, train.warmup_ratio) == (5e-5, 1.5e-4, 0.0, 0.2)
+    assert isinstance(train.weight_decay, float)
+    assert train.batch_size == 12
+    assert (model.freeze_text, data.cache_decoded, train.progress) == (True, False, False)
+    assert (train.mixed_precision, train.tracker) == ("no", "none")
+    assert (data.clutter, data.columns) == (None, "attributes=color+keywords,title=name")
+
+
+def test_json_is_read_as_the_same_yaml(tmp_path):
+    values = {"head_lr": 5e-5, "freeze_text": True, "max_steps": 7, "model_config": {"layer_norm_eps": 1e-6}}
+    from_json = parse_arguments([recipe(tmp_path, json.dumps(values, indent="\t"), "recipe.json")])
+    from_yaml = parse_arguments(
+        [recipe(tmp_path, "head_lr: 5e-5\nfreeze_text: true\nmax_steps: 7\nmodel_config: {layer_norm_eps: 1e-6}\n")]
+    )
+    assert from_json == from_yaml
+    assert from_json[2].head_lr == 5e-5
+
+
+def test_flags_override_the_recipe(tmp_path):
+    path = recipe(tmp_path, "batch_size: 12\nfreeze_text: true\nprogress: true\nhead_lr: 1e-4\nvocab_size: 300\n")
+    flags = ["--batch_size", "3", "--freeze_text", "false", "--no_progress", "--head_lr", "2e-4"]
+    model, _, train = parse_arguments([path, *flags])
+    assert (train.batch_size, model.freeze_text, train.progress, train.head_lr) == (3, False, False, 2e-4)
+    assert model.vocab_size == 300
+
+
+def test_model_config_is_a_mapping(tmp_path):
+    config = {"projection_dim": 16, "layer_norm_eps": 1e-6, "vision_config": {"model_type": "vit", "hidden_size": 32}}
+    assert parse_arguments(["--model_config", json.dumps(config)])[0].model_config == config
+    text = (
+        "model_config:\n  projection_dim: 16\n  layer_norm_eps: 1e-6\n"
+        "  vision_config:\n    model_type: vit\n    hidden_size: 32\n"
+    )
+    assert parse_arguments([recipe(tmp_path, text)])[0].model_config == config
+    assert ModelArguments(model_config=config).model_config == config
+
+
+def test_unknown_keys_are_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"recipe.yaml has unknown keys \['batchsize', 'lr'\]; known are .*'batch_size'"
+    ):
+        parse_arguments([recipe(tmp_path, "lr: 1e-4\nbatchsize: 2\nseed: 1\n")])
+    with pytest.raises(ValueError, match="--batchsize"):
+        parse_arguments(["--batchsize", "2"])
+
+
+@pytest.mark.parametrize(("text", "found"), [("", "NoneType"), ("- seed\n- 1\n", "list")])
+def test_recipe_is_a_mapping(tmp_path, text, found):
+    with pytest.raises(ValueError, match=rf"recipe.yaml must hold a mapping .* found {found}"):
+        parse_arguments([recipe(tmp_path, text)])
+
+
+@pytest.mark.parametrize("text", ["batch_size: many", "batch_size: 1.5", "mixed_precision: fp8", "progress: maybe"])
+def test_values_of_another_type_are_refused(tmp_path, text, capsys):
+    """A recipe's values are checked as flags are."""
+    with pytest.raises(SystemExit):
+        parse_arguments([recipe(tmp_path, text)])
+    assert f"argument --{text.split(':')[0].replace('_', '-')}" in capsys.readouterr().err.replace("_", "-")
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--max_steps", "0"], "--max_steps must be at least 1, got 0"),
+        (["--batch_size", "-4"], "--batch_size must be at least 1, got -4"),
+        (["--save_total_limit", "0"], "--save_total_limit must be at least 1"),
+        (["--warmup_ratio", "1"], r"--warmup_ratio must lie in \[0, 1\), got 1.0"),
+    ],
+)
+def test_values_out_of_range_are_refused(flags, told):
+    with pytest.raises(ValueError, match=told):
+        parse_arguments(flags)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_example_recipes_parse(path):
+    model, _, train = parse_arguments([str(path), "--seed", "5"])
+    assert train.seed == 5
+    assert train != TrainArguments(seed=5)
+    if model.model_config is not None:
+        TigerFGConfig(**model.model_config)

@@ -1,0 +1,111 @@
+"""Two processes learn what one learns from the same global batch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from distributed_steps import CASES, ROWS, case_batch, case_model, gradients, sum_of_gathered
+from safetensors.torch import load_file
+from tiny_training import MODEL, TRAIN_SCRIPT, final_weights, load_script, read_history, write_recipe
+
+from tiger_fg_hf import TigerFGModel
+from tiger_fg_hf.objectives.task import RetrievalTask
+from tiger_fg_hf.training.distributed import gather_with_grad
+
+PROCESSES = 2
+
+
+def launch(script: Path, *arguments) -> None:
+    """Runs a script in two processes on the CPU. `accelerate launch --cpu` would start a second only with MPI."""
+    environment = {
+        **os.environ,
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={PROCESSES}"]
+    command += [str(script), *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory) -> list[dict[str, torch.Tensor]]:
+    """What each of two processes wrote."""
+    folder = tmp_path_factory.mktemp("ranks")
+    launch(Path(__file__).with_name("distributed_steps.py"), folder)
+    return [load_file(folder / f"rank-{rank}.safetensors") for rank in range(PROCESSES)]
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_loss_and_gradients_equal_those_of_one_process(ranks, name):
+    model = case_model(CASES[name])
+    loss = RetrievalTask(model)(case_batch(CASES[name], step=1))["loss"]
+    loss.backward()
+    mean = torch.stack([rank[f"{name}|loss"] for rank in ranks]).mean()
+    torch.testing.assert_close(mean, loss.detach(), atol=1e-5, rtol=0)
+    expected = gradients(model)
+    if name != "one product":
+        assert loss > 0.1
+        assert sum(gradient.abs().max() > 1e-3 for gradient in expected.values()) > len(expected) / 2
+    for rank in ranks:
+        for key, gradient in expected.items():
+            torch.testing.assert_close(
+                rank[f"{name}|{key}"], gradient, atol=1e-5, rtol=1e-5, msg=lambda t, k=key: f"{k}: {t}"
+            )
+
+
+def test_gathered_gradients_are_not_summed_twice(ranks):
+    """Each process's function is the same, so that the sum over processes is their number times one gradient."""
+    rows = torch.linspace(-1, 1, ROWS * 2).view(ROWS, 2).requires_grad_()
+    sum_of_gathered(rows, lambda tensor: tensor).backward()
+    found = torch.cat([rank["gather"] for rank in ranks])
+    torch.testing.assert_close(found, PROCESSES * rows.grad)
+
+
+def test_one_process_gathers_nothing():
+    tensor = torch.ones(2, 3)
+    assert gather_with_grad(tensor) is tensor
+
+
+def test_script_in_two_processes(catalog_folder, fresh_accelerate, tmp_path):
+    """In one process and in two, half the batch each: equal losses, a folder that loads, an exact resume."""
+    no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    recipe = {
+        "model_config": MODEL | {"text_config": MODEL["text_config"] | no_dropout},
+        "data": str(catalog_folder),
+        "eval_data": str(catalog_folder),
+        "eval_limit": 4,
+        "eval_every": 3,
+        "gradient_accumulation_steps": 2,
+        "max_steps": 3,
+        "log_every": 1,
+        "save_every": 2,
+        "tracker": "tensorboard",
+    }
+    two = tmp_path / "two"
+    launch(TRAIN_SCRIPT, write_recipe(tmp_path, **recipe, batch_size=4, output_dir=str(two)))
+    one = tmp_path / "one"
+    load_script(TRAIN_SCRIPT).main([str(write_recipe(tmp_path, **recipe, batch_size=8, output_dir=str(one)))])
+
+    assert [entry["step"] for entry in read_history(two)] == [1, 2, 3, 3]
+    for found, expected in zip(read_history(two)[:3], read_history(one)[:3], strict=True):
+        for name in ("train/q2i", "train/grad_norm", "train/logit_scale", "train/lr"):
+            assert found[name] == pytest.approx(expected[name], rel=1e-3), (found["step"], name)
+    assert "eval/recall@1" in read_history(two)[-1]
+    assert final_weights(two).keys() == final_weights(one).keys()
+    TigerFGModel.from_pretrained(two)
+
+    checkpoint = two / "checkpoints" / "step-00000002"
+    recipe |= {"eval_every": 0, "resume": str(checkpoint)}
+    resumed = tmp_path / "resumed"
+    launch(TRAIN_SCRIPT, write_recipe(tmp_path, **recipe, batch_size=4, output_dir=str(resumed)))
+    for name, weight in final_weights(two).items():
+        assert torch.equal(final_weights(resumed)[name], weight), name
+    # Random states are those of each process: one cannot go on exactly where two left off.
+    fresh_accelerate()
+    with pytest.raises(ValueError, match="num_processes: 2 there, 1 now"):
+        load_script(TRAIN_SCRIPT).main([str(write_recipe(tmp_path, **recipe, output_dir=str(tmp_path / "alone")))])

@@ -1,0 +1,71 @@
+"""Which parameter learns at which rate."""
+
+import pytest
+import torch
+from tiny import tiny_model
+
+from tiger_fg_hf.training.optimizer import build_optimizer, parameter_groups
+
+RATES = {"backbone_lr": 1e-4, "head_lr": 1e-3, "weight_decay": 0.1}
+
+
+def groups_by_name(model) -> dict[str, dict]:
+    return {group["name"]: group for group in parameter_groups(model, **RATES)}
+
+
+def names_in(model, group) -> set[str]:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {names[id(parameter)] for parameter in group["params"]}
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_every_parameter_is_in_its_group_once(share):
+    model = tiny_model(share_vision_tower=share)
+    groups = groups_by_name(model)
+    assert {name: (group["lr"], group["weight_decay"]) for name, group in groups.items()} == {
+        "backbone": (1e-4, 0.1),
+        "backbone_no_decay": (1e-4, 0.0),
+        "head": (1e-3, 0.1),
+        "head_no_decay": (1e-3, 0.0),
+    }
+    shapes = {name: parameter.ndim for name, parameter in model.named_parameters()}
+    backbones = ("vision_model.", "query_vision_model.", "text_model.")
+    found = {name: names_in(model, group) for name, group in groups.items()}
+    assert sum(map(len, found.values())) == len(shapes)
+    assert set.union(*found.values()) == set(shapes)
+    for group, names in found.items():
+        for name in names:
+            assert name.startswith(backbones) == group.startswith("backbone"), name
+            assert (shapes[name] > 1) == (not group.endswith("no_decay")), name
+    assert {"logit_scale", "grounding_model.guided_pooling.gate"} <= found["head_no_decay"]
+    assert "visual_projection.weight" in found["head"]
+    if not share:
+        assert "query_visual_projection.weight" in found["head"]
+
+
+def test_frozen_parameters_are_left_out():
+    model = tiny_model()
+    model.text_model.requires_grad_(False)
+    found = set.union(*(names_in(model, group) for group in groups_by_name(model).values()))
+    assert found == {name for name, _ in model.named_parameters() if not name.startswith("text_model.")}
+    model.vision_model.requires_grad_(False)
+    assert set(groups_by_name(model)) == {"head", "head_no_decay"}
+
+
+def test_nothing_to_train_is_an_error():
+    with pytest.raises(ValueError, match="every one is frozen"):
+        parameter_groups(tiny_model().requires_grad_(False), **RATES)
+
+
+def test_optimizer_decays_only_what_it_should():
+    """With gradients of zero a step is weight decay alone."""
+    model = tiny_model()
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = build_optimizer(model, **RATES)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        rate = 1e-4 if name.startswith(("vision_model.", "text_model.")) else 1e-3
+        factor = 1 - rate * 0.1 if parameter.ndim > 1 else 1.0
+        torch.testing.assert_close(parameter.detach(), before[name] * factor, msg=name)

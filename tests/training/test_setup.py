@@ -1,0 +1,91 @@
+"""From arguments to model, processor and pairs."""
+
+import pytest
+import torch
+from tiny import VISION, tiny_model
+from tiny_training import MODEL
+
+from tiger_fg_hf import load_catalog
+from tiger_fg_hf.training.arguments import DataArguments, ModelArguments
+from tiger_fg_hf.training.setup import build_eval_catalog, build_model_and_processor, build_pairs
+
+
+@pytest.fixture
+def catalog(catalog_folder):
+    return load_catalog(catalog_folder)
+
+
+def test_model_from_scratch(catalog):
+    arguments = ModelArguments(model_config=MODEL, vocab_size=420, image_size=48, max_text_length=20)
+    model, processor = build_model_and_processor(arguments, catalog)
+    assert arguments.model_config == MODEL
+    assert "vocab_size" not in MODEL["text_config"]
+    assert model.config.text_config.vocab_size == len(processor.tokenizer)
+    assert model.config.text_config.pad_token_id == processor.tokenizer.pad_token_id
+    assert dict(processor.image_processor.size) == {"height": 48, "width": 48}
+    assert processor.max_length == 20
+
+
+def test_text_encoder_of_a_config_has_a_default(catalog):
+    small = MODEL | {"text_config": {k: v for k, v in MODEL["text_config"].items() if k != "model_type"}}
+    model, _ = build_model_and_processor(ModelArguments(model_config=small, vocab_size=420), catalog)
+    assert model.config.text_config.model_type == "bert"
+
+
+def test_checkpoint_in_half_precision_trains_in_float32(catalog, tmp_path):
+    arguments = ModelArguments(model_config=MODEL, vocab_size=420)
+    model, processor = build_model_and_processor(arguments, catalog)
+    model.to(torch.bfloat16).save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    loaded, _ = build_model_and_processor(ModelArguments(model=str(tmp_path)), catalog)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+
+
+def test_pretrained_encoders_with_heads_of_a_config(catalog, tmp_path):
+    source = tiny_model()
+    source.vision_model.save_pretrained(tmp_path / "vision")
+    source.text_model.save_pretrained(tmp_path / "text")
+    model, processor = build_model_and_processor(
+        ModelArguments(
+            vision=str(tmp_path / "vision"),
+            text=str(tmp_path / "text"),
+            tokenizer="train",
+            vocab_size=420,
+            model_config={"projection_dim": 8, "grounding_attention_heads": 2},
+        ),
+        catalog,
+    )
+    assert model.config.projection_dim == 8
+    assert model.config.vision_config.hidden_size == VISION["vit"]().hidden_size
+    for name, weight in source.vision_model.state_dict().items():
+        assert torch.equal(model.vision_model.state_dict()[name], weight), name
+    assert len(processor.tokenizer) > 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"vision": "a"},
+        {"text": "b"},
+        {"model": "m", "vision": "a", "text": "b"},
+        {"model": "m", "model_config": MODEL},
+        {"vision": "a", "model_config": MODEL},
+    ],
+)
+def test_ambiguous_models_are_refused(given):
+    with pytest.raises(ValueError, match="Give either --model"):
+        build_model_and_processor(ModelArguments(**given), catalog=None)
+
+
+def test_pairs_take_real_queries_or_make_them(catalog):
+    for rows in (catalog, catalog.remove_columns("query_image")):
+        pair = build_pairs(rows, DataArguments(), image_size=32, seed=0)[3]
+        assert pair["query"].mode == pair["image"].mode == "RGB"
+
+
+def test_evaluation_needs_a_catalog_of_its_own(catalog_folder):
+    with pytest.raises(ValueError, match="--eval_data, a catalog that is not trained on"):
+        build_eval_catalog(DataArguments(data=str(catalog_folder)), image_size=32)
+    arguments = DataArguments(data="mine", eval_data=str(catalog_folder), eval_limit=5)
+    assert len(build_eval_catalog(arguments, image_size=32)) == 5
