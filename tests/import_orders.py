@@ -5,6 +5,8 @@ Run as a script, it prints the orders after which an Auto class did not know the
 
 import multiprocessing
 import sys
+from contextlib import suppress
+from importlib import import_module
 
 AUTO = ("AutoConfig", "AutoModel", "AutoProcessor", "AutoImageProcessor", "AutoTokenizer")
 OURS = "import tiger_fg_hf"
@@ -17,6 +19,11 @@ ORDERS = [
     ("from tiger_fg_hf import TigerFGProcessor", "from transformers import AutoModel"),
     ("from tiger_fg_hf.models.tiger_fg.configuration_tiger_fg import TigerFGConfig",),
 ]
+REGISTERED = (
+    *(f"TigerFG{tower}{kind}" for tower in ("", "Query", "Item") for kind in ("Config", "Model")),
+    "TigerFGProcessor",
+    "TigerFGImageProcessorPil",
+)
 
 
 def unregistered(order: tuple[str, ...]) -> list[str]:
@@ -25,32 +32,43 @@ def unregistered(order: tuple[str, ...]) -> list[str]:
     for statement in order:
         exec(statement, {})
 
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
-    import tiger_fg_hf as ours
-
     found = {}
-    for name in ("TigerFG", "TigerFGQuery", "TigerFGItem"):
-        config_class = getattr(ours, f"{name}Config")
-        found[f"{name}Config"] = type(AutoConfig.for_model(config_class.model_type)) is config_class
-        found[f"{name}Model"] = AutoModel._model_mapping[config_class] is getattr(ours, f"{name}Model")
-    found["TigerFGProcessor"] = PROCESSOR_MAPPING[ours.TigerFGConfig] is ours.TigerFGProcessor
-    image_processors = IMAGE_PROCESSOR_MAPPING[ours.TigerFGConfig]
-    found["TigerFGImageProcessorPil"] = image_processors["pil"] is ours.TigerFGImageProcessorPil
-    return [name for name, registered in found.items() if not registered]
+    for name, model_type in (
+        ("TigerFG", "tiger_fg"),
+        ("TigerFGQuery", "tiger_fg_query"),
+        ("TigerFGItem", "tiger_fg_item"),
+    ):
+        if model_type in CONFIG_MAPPING:
+            found[f"{name}Config"] = CONFIG_MAPPING[model_type]
+            found[f"{name}Model"] = AutoModel._model_mapping.get(CONFIG_MAPPING[model_type], None)
+    if "TigerFGConfig" in found:
+        found["TigerFGProcessor"] = PROCESSOR_MAPPING.get(found["TigerFGConfig"], None)
+        found["TigerFGImageProcessorPil"] = IMAGE_PROCESSOR_MAPPING.get(found["TigerFGConfig"], {}).get("pil")
+
+    import tiger_fg_hf  # only now, because looking at its names is one way to have them registered
+
+    return [name for name in REGISTERED if found.get(name) is not getattr(tiger_fg_hf, name)]
+
+
+def dependencies() -> list[str]:
+    """Everything that importing the models brings along, but for the package itself and transformers."""
+    unregistered((OURS,))
+    return [name for name in sys.modules if name.partition(".")[0] not in ("transformers", "tiger_fg_hf")]
 
 
 def main() -> None:
-    # What transformers would import anew in each process, but none of transformers itself.
-    import accelerate  # noqa: F401
-    import scipy.stats  # noqa: F401
-    import torch.distributed.fsdp
-    import torch.distributed.tensor
-    import torch.fx.experimental.symbolic_shapes  # noqa: F401
-
-    with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=1) as pool:
+    fork = multiprocessing.get_context("fork")
+    with fork.Pool(1) as pool:
+        names = pool.apply(dependencies)
+    for name in names:  # once for all processes
+        with suppress(ImportError):
+            import_module(name)
+    with fork.Pool(2, maxtasksperchild=1) as pool:
         for order, missing in zip(ORDERS, pool.map(unregistered, ORDERS, chunksize=1), strict=True):
             if missing:
                 print(f"{'; '.join(order)}: {', '.join(missing)}")

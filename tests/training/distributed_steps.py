@@ -64,9 +64,9 @@ def main(folder: Path) -> None:
             accelerator.backward(losses["loss"])
         written[f"{name}|loss"] = losses["loss"].detach()
         written |= {f"{name}|{key}": value for key, value in gradients(model).items()}
-    rows = torch.linspace(-1, 1, ROWS * 2).view(ROWS, 2)[own].T.contiguous().T.requires_grad_()
+    rows = torch.linspace(-1, 1, ROWS * 2).view(ROWS, 2)[own].clone().requires_grad_()
     sum_of_gathered(rows, gather_with_grad).backward()
-    written["gather"] = rows.grad.contiguous()
+    written["gather"] = rows.grad
     save_file(written, folder / f"rank-{rank}.safetensors")
     accelerator.end_training()
 

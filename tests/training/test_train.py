@@ -210,9 +210,12 @@ def test_loss_that_is_not_finite_stops_the_run(train, tmp_path):
 
 
 def test_gradients_are_measured_where_they_are_not_clipped(train, tmp_path):
-    train(tmp_path, max_grad_norm=0.0, max_steps=2)
-    (entry,) = read_history(tmp_path)
-    assert entry["train/grad_norm"] > 0
+    train(tmp_path / "unclipped", max_grad_norm=0.0)
+    assert all(entry["train/grad_norm"] > 0 for entry in read_history(tmp_path / "unclipped"))
+    train(tmp_path / "wide", max_grad_norm=1e6)
+    assert_equal_weights(final_weights(tmp_path / "unclipped"), final_weights(tmp_path / "wide"))
+    train(tmp_path / "clipped", max_grad_norm=1e-3)
+    assert losses(tmp_path / "clipped")[-1] != losses(tmp_path / "unclipped")[-1]
 
 
 def test_batch_that_exceeds_the_catalog_is_refused(train, tmp_path):
