@@ -8,6 +8,7 @@ The last folder is one that `from_pretrained` reads; `--help` lists the argument
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from tiger_fg_hf import evaluate_retrieval
 from tiger_fg_hf.data.collator import PairCollator
 from tiger_fg_hf.data.records import CatalogRecords, synthesize_queries
 from tiger_fg_hf.training.arguments import parse_arguments
+from tiger_fg_hf.training.launch import start_cpu_processes
 from tiger_fg_hf.training.loop import build_accelerator, train
 from tiger_fg_hf.training.setup import (
     build_catalog,
@@ -59,8 +61,11 @@ def main(argv: list[str] | None = None) -> dict:
         frozen=("text_model",) if model_args.freeze_text else (),
     )
     if accelerator.is_main_process:
+        pairs_per_step = train_args.batch_size * train_args.gradient_accumulation_steps * accelerator.num_processes
         model.save_pretrained(train_args.output_dir)
         processor.save_pretrained(train_args.output_dir)
+        summary["pairs"] = summary["steps"] * pairs_per_step
+        summary["parameters"] = model.num_parameters()
         summary["arguments"] = {k: v for part in (model_args, data_args, train_args) for k, v in asdict(part).items()}
         Path(train_args.output_dir, "train_summary.json").write_text(json.dumps(summary, indent=2))
         print(f"{summary['steps']} steps in {summary['seconds'] / 60:.1f} minutes; saved to {train_args.output_dir}")
@@ -68,5 +73,5 @@ def main(argv: list[str] | None = None) -> dict:
     return summary
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and not start_cpu_processes(__file__, sys.argv[1:]):
     main()

@@ -18,18 +18,29 @@ from tiger_fg_hf.training.distributed import gather_with_grad
 PROCESSES = 2
 
 
-def launch(script: Path, *arguments) -> None:
-    """Runs a script in two processes on the CPU. `accelerate launch --cpu` would start a second only with MPI."""
-    environment = {
-        **os.environ,
-        "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={PROCESSES}"]
-    command += [str(script), *map(str, arguments)]
+ENVIRONMENT = {
+    **os.environ,
+    "ACCELERATE_USE_CPU": "true",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": os.pathsep.join(sys.path),
+}
+
+
+def run(command: list[str], environment: dict[str, str]) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+
+
+def launch(script: Path, *arguments) -> None:
+    """Runs a script in two processes on the CPU, by torch's launcher."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={PROCESSES}"]
+    run([*command, str(script), *map(str, arguments)], ENVIRONMENT)
+
+
+def accelerate_launch(recipe: Path) -> None:
+    """Runs the training script in two processes, as users do."""
+    command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--cpu", "--num_processes", str(PROCESSES)]
+    run([*command, str(TRAIN_SCRIPT), str(recipe)], ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +98,7 @@ def test_script_in_two_processes(catalog_folder, fresh_accelerate, tmp_path):
         "tracker": "tensorboard",
     }
     two = tmp_path / "two"
-    launch(TRAIN_SCRIPT, write_recipe(tmp_path, **recipe, batch_size=4, output_dir=str(two)))
+    accelerate_launch(write_recipe(tmp_path, **recipe, batch_size=4, output_dir=str(two)))
     one = tmp_path / "one"
     load_script(TRAIN_SCRIPT).main([str(write_recipe(tmp_path, **recipe, batch_size=8, output_dir=str(one)))])
 
@@ -102,7 +113,7 @@ def test_script_in_two_processes(catalog_folder, fresh_accelerate, tmp_path):
     checkpoint = two / "checkpoints" / "step-00000002"
     recipe |= {"eval_every": 0, "resume": str(checkpoint)}
     resumed = tmp_path / "resumed"
-    launch(TRAIN_SCRIPT, write_recipe(tmp_path, **recipe, batch_size=4, output_dir=str(resumed)))
+    accelerate_launch(write_recipe(tmp_path, **recipe, batch_size=4, output_dir=str(resumed)))
     for name, weight in final_weights(two).items():
         assert torch.equal(final_weights(resumed)[name], weight), name
     # Random states are those of each process: one cannot go on exactly where two left off.

@@ -305,7 +305,7 @@ def _plan(columns: Columns, found: list[str]) -> dict[str, str]:
             sources = [wanted] if isinstance(wanted, str) else wanted
             mapping |= {_ATTRIBUTE_PREFIX + column: column for column in sources}
         else:
-            mapping[name] = wanted
+            mapping[name] = str(wanted)
     return mapping
 
 

@@ -122,7 +122,7 @@ def tokenizer_from_sentencepiece(model: bytes, *, model_max_length: int) -> PreT
         model: The serialised SentencePiece model.
         model_max_length: Longest input in tokens, stored with the tokenizer.
     """
-    proto = sentencepiece_model_pb2.ModelProto.FromString(model)
+    proto = sentencepiece_model_pb2.ModelProto.FromString(model)  # type: ignore[attr-defined]  # made at run time
     vocabulary = [(piece.piece, piece.score) for piece in proto.pieces]
     tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=proto.trainer_spec.unk_id, byte_fallback=True))
     tokenizer.normalizer = _NORMALIZER

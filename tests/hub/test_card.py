@@ -1,0 +1,53 @@
+"""The model card says what the files say."""
+
+import json
+
+import pytest
+from huggingface_hub import ModelCard
+from tiny import tiny_model
+
+from tiger_fg_hf.hub.card import results_table, write_card
+
+RESULT = {
+    "metrics": {
+        name: {"mean": value, "low": value - 0.1, "high": value + 0.1}
+        for name, value in {"recall@1": 0.5, "recall@5": 0.7, "recall@10": 0.8, "mrr": 0.6}.items()
+    },
+    "chance": {"recall@1": 0.01},
+    "num_queries": 100,
+    "num_items": 200,
+    "pointing": {"mean": 0.4, "low": 0.3, "high": 0.5},
+    "pointing_chance": 0.25,
+    "confidence": 0.95,
+    "seed": 0,
+}
+FACTS = {
+    "name": "tiny",
+    "description": "A model.",
+    "summary": {"steps": 12, "seconds": 120.0, "pairs": 768, "parameters": 54_321},
+    "training_data": "Drawings.",
+    "hardware": "2 cores",
+    "commands": "python examples/evaluate.py --items drawn",
+}
+
+
+def test_card_holds_every_number_and_a_model_index(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    write_card(tmp_path, results={"Drawn clutter": RESULT}, **FACTS)
+    card = ModelCard.load(tmp_path / "README.md")
+    found = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    assert found == {"recall@1": 0.5, "recall@5": 0.7, "recall@10": 0.8, "mrr": 0.6}
+    assert card.data.license == "apache-2.0"
+    for fact in ("0.500 [0.400, 0.600]", "0.400 [0.300, 0.500] (0.250)", "100 → 200", "12 steps on 768 pairs"):
+        assert fact in card.text
+    assert "2 minutes, on 2 cores" in card.text.replace("\n", " ")
+    assert "{{" not in card.text
+
+
+def test_a_benchmark_without_boxes_shows_no_pointing():
+    assert "| – |" in results_table({"Photos": RESULT | {"pointing": None}})
+
+
+def test_a_folder_without_checkpoint_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_card(tmp_path, results={"Drawn clutter": json.loads(json.dumps(RESULT))}, **FACTS)
