@@ -1,0 +1,64 @@
+"""The examples run as the README says, on the demo checkpoint."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tiny_training import load_script
+
+ROOT = Path(__file__).parents[1]
+CARD = ROOT / "model_cards" / "tiger-fg-tiny"
+
+
+def test_quickstart_finds_crops_and_draws_a_picture(tmp_path, monkeypatch, capsys):
+    picture = tmp_path / "picture.png"
+    monkeypatch.setattr(sys, "argv", ["quickstart.py", "--listings", "60", "--output", str(picture)])
+    load_script(ROOT / "examples" / "quickstart.py").main()
+    printed = capsys.readouterr().out
+    recall = float(printed.split("Recall@10")[1].split()[0])
+    assert recall > 0.5  # chance is 0.17
+    assert Image.open(picture).size[0] > 800
+
+
+def test_evaluation_of_the_demo_checkpoint(tmp_path, capsys):
+    script = load_script(ROOT / "examples" / "evaluate.py")
+    output = tmp_path / "results.json"
+    arguments = ["--model", str(CARD), "--items", "drawn", "--layout", "clean", "--limit", "80"]
+    script.main([*arguments, "--output", str(output)])
+    assert "| recall@1 |" in capsys.readouterr().out
+    result = json.loads(output.read_text())
+    assert result["num_queries"] == result["num_items"] == 80
+    assert result["metrics"]["recall@1"]["mean"] > 20 * result["chance"]["recall@1"]
+
+
+def test_evaluation_names_what_is_missing():
+    script = load_script(ROOT / "examples" / "evaluate.py")
+    with pytest.raises(ValueError, match="Give either --model"):
+        script.main(["--items", "drawn", "--limit", "4"])
+
+
+def test_demo_checkpoint_is_a_whole_hub_folder():
+    names = {path.name for path in CARD.iterdir()}
+    assert {"README.md", "config.json", "model.safetensors", "processor_config.json", "tokenizer.json"} <= names
+    assert sum(path.stat().st_size for path in CARD.iterdir()) < 12_000_000
+    card = (CARD / "README.md").read_text()
+    assert card.startswith("---")
+    assert "model-index" in card
+
+
+def test_demo_checkpoint_carries_the_code_of_this_package():
+    """The folder's copy of the code is that of `models/`: a change there wants the folder exported again."""
+    source = ROOT / "src" / "tiger_fg_hf" / "models" / "tiger_fg"
+    for copy in CARD.glob("*.py"):
+        assert copy.read_text() == (source / copy.name).read_text(), copy.name
+
+
+def test_help_texts():
+    for name in ("train", "evaluate", "quickstart", "publish"):
+        command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--help"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert "--help" in done.stdout
