@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 from tiny_training import load_script
 
+from tiger_fg_hf import TigerFGModel
+
 ROOT = Path(__file__).parents[1]
 CARD = ROOT / "model_cards" / "tiger-fg-tiny"
 
@@ -62,3 +64,9 @@ def test_help_texts():
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         assert "--help" in done.stdout
+
+
+def test_demo_checkpoint_saved_again_names_no_code_that_is_not_there(tmp_path):
+    TigerFGModel.from_pretrained(CARD).save_pretrained(tmp_path)
+    assert "auto_map" in json.loads((CARD / "config.json").read_text())
+    assert "auto_map" not in json.loads((tmp_path / "config.json").read_text())

@@ -60,8 +60,10 @@ class TigerFGQueryConfig(PreTrainedConfig):
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
         config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
-        # Names code in the folder that was read; saved elsewhere, it would name code that is not there.
-        config_dict.pop("auto_map", None)
+        if not cls.__module__.startswith("transformers_modules"):
+            # It names code in the folder that was read, which this installed class does not use; saved elsewhere, it
+            # would name code that is not there.
+            config_dict.pop("auto_map", None)
         return _as_model_type(config_dict, cls, pretrained_model_name_or_path), kwargs
 
 
