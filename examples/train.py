@@ -11,31 +11,43 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from tiger_fg_hf import evaluate_retrieval
+from tiger_fg_hf.data.catalog import catalog_fingerprint
 from tiger_fg_hf.data.collator import PairCollator
 from tiger_fg_hf.data.records import CatalogRecords, synthesize_queries
+from tiger_fg_hf.objectives.task import RetrievalTask
 from tiger_fg_hf.training.arguments import parse_arguments
 from tiger_fg_hf.training.launch import start_cpu_processes
+from tiger_fg_hf.training.layers import freeze
 from tiger_fg_hf.training.loop import build_accelerator, train
 from tiger_fg_hf.training.setup import (
     build_catalog,
     build_eval_catalog,
     build_model_and_processor,
     build_pairs,
+    build_sampling,
+    build_student,
     build_synthesizer,
+    build_teacher,
 )
 
 
 def main(argv: list[str] | None = None) -> dict:
-    model_args, data_args, train_args = parse_arguments(argv)
+    model_args, data_args, train_args, losses = parse_arguments(argv)
     accelerator = build_accelerator(train_args)
     with accelerator.main_process_first():
         catalog = build_catalog(data_args, image_size=model_args.image_size, seed=train_args.seed)
     model, processor = build_model_and_processor(model_args, catalog)
     image_size = processor.image_processor.size["height"]
-    pairs = build_pairs(catalog, data_args, image_size=image_size, seed=train_args.seed)
+    terms = losses.student_terms()
+    pairs = build_pairs(catalog, data_args, image_size=image_size, seed=train_args.seed, hard_texts=terms.mismatched)
+    with accelerator.main_process_first():
+        teacher = build_teacher(
+            catalog, model_args, losses, data_args.feature_cache or Path(train_args.output_dir, "teacher")
+        )
 
     evaluate = None
     if train_args.eval_every and accelerator.is_main_process:
@@ -43,22 +55,36 @@ def main(argv: list[str] | None = None) -> dict:
         items = CatalogRecords(held_out)
         queries: Sequence[dict] = items
         if "query_image" not in held_out.column_names:
-            queries = synthesize_queries(held_out, build_synthesizer(data_args.clutter, size=image_size), seed=0)
+            synthesizer = build_synthesizer(data_args.clutter, size=image_size, difficulty=data_args.query_difficulty)
+            queries = synthesize_queries(held_out, synthesizer, seed=0)
 
         def evaluate(model):
             result = evaluate_retrieval(*model.towers(), processor, queries, items, resamples=200)
             metrics = {f"eval/{name}": interval.mean for name, interval in result.metrics.items()}
             return metrics if result.pointing is None else metrics | {"eval/pointing": result.pointing.mean}
 
+    arguments = {k: v for part in (model_args, data_args, train_args, losses) for k, v in asdict(part).items()}
+    frozen = freeze(model, text=model_args.freeze_text, stem=model_args.freeze_stem)
     summary = train(
         accelerator,
-        model,
+        build_student(model, losses, freeze_text=model_args.freeze_text),
         pairs,
         PairCollator(processor),
         train_args,
+        partial(RetrievalTask, weights=losses, teacher=teacher),
         num_workers=data_args.num_workers,
         evaluate=evaluate,
-        frozen=("text_model",) if model_args.freeze_text else (),
+        frozen=frozen,
+        sampling=build_sampling(pairs, data_args),
+        fixed={
+            "freeze_text": model_args.freeze_text,
+            "freeze_stem": model_args.freeze_stem,
+            "losses": asdict(losses),
+            "num_hard_texts": data_args.num_hard_texts,
+            "mosaics": [data_args.mosaic_share, data_args.mosaic_items, data_args.mosaic_area],
+            "query_difficulty": data_args.query_difficulty,
+        },
+        facts={"data": {"fingerprint": catalog_fingerprint(catalog), "rows": len(catalog)}, "arguments": arguments},
     )
     if accelerator.is_main_process:
         pairs_per_step = train_args.batch_size * train_args.gradient_accumulation_steps * accelerator.num_processes
@@ -66,7 +92,7 @@ def main(argv: list[str] | None = None) -> dict:
         processor.save_pretrained(train_args.output_dir)
         summary["pairs"] = summary["steps"] * pairs_per_step
         summary["parameters"] = model.num_parameters()
-        summary["arguments"] = {k: v for part in (model_args, data_args, train_args) for k, v in asdict(part).items()}
+        summary["arguments"] = arguments
         Path(train_args.output_dir, "train_summary.json").write_text(json.dumps(summary, indent=2))
         print(f"{summary['steps']} steps in {summary['seconds'] / 60:.1f} minutes; saved to {train_args.output_dir}")
     accelerator.end_training()

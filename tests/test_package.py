@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "objectives": {"models"},
     "data": {"models"},
     "catalog": {"models"},
-    "training": {"models", "objectives", "data"},
+    "training": {"models", "objectives", "data", "catalog"},
     "evaluation": {"models", "data", "catalog"},
     "hub": {"models"},
     "app": {"models", "catalog"},

@@ -72,3 +72,9 @@ def final_weights(folder: Path) -> dict:
 
 def read_history(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+def untimed_history(folder: Path) -> list[dict]:
+    """The history but for what the clock says."""
+    timed = ("train/pairs_per_second", "train/waiting_for_data")
+    return [{name: value for name, value in entry.items() if name not in timed} for entry in read_history(folder)]

@@ -1,12 +1,28 @@
 """Registers the models with transformers' Auto classes, each when transformers itself imports that Auto class."""
 
-from functools import partial
+import sys
 from importlib import import_module
 
 import wrapt
 
 _OURS = f"{__package__}.models.tiger_fg"
 _AUTO = "transformers.models.auto"
+# The modules of the models, of which one may be half imported when transformers imports an Auto class.
+_MODULES = (
+    "configuration_tiger_fg",
+    "encoders_tiger_fg",
+    "grounding_tiger_fg",
+    "image_loading_tiger_fg",
+    "image_processing_pil_tiger_fg",
+    "image_processing_tiger_fg",
+    "modeling_tiger_fg",
+    "processing_tiger_fg",
+)
+# Imports the Auto classes while it is itself half imported, and every model needs it whole.
+_LAYERS = "transformers.modeling_layers"
+
+
+_completed: set[str] = set()
 
 
 def register_when_imported() -> None:
@@ -15,23 +31,23 @@ def register_when_imported() -> None:
 
     Two hooks, because either module may be the one that imports the other, and must be complete before registration.
     """
-    for auto, ours, register in (
-        ("configuration_auto", ("configuration_tiger_fg",), _register_configs),
-        ("modeling_auto", ("modeling_tiger_fg",), _register_models),
-        (
-            "image_processing_auto",
-            ("image_processing_pil_tiger_fg", "image_processing_tiger_fg"),
-            _register_image_processor,
-        ),
-        ("processing_auto", ("processing_tiger_fg",), _register_processors),
-    ):
+    for auto, ours, register in _PAIRS:
         for name in ours:
             wrapt.register_post_import_hook(register, f"{_OURS}.{name}")
-            wrapt.register_post_import_hook(partial(_import_ours, name), f"{_AUTO}.{auto}")
+        wrapt.register_post_import_hook(_import_ours, f"{_AUTO}.{auto}")
+    for name in (_LAYERS, *(f"{_OURS}.{name}" for name in _MODULES)):
+        wrapt.register_post_import_hook(_import_ours, name)
 
 
-def _import_ours(name: str, _auto) -> None:
-    import_module(f"{_OURS}.{name}")
+def _import_ours(module) -> None:
+    """Imports what transformers is ready for, unless it or one of ours is half imported: its end triggers again."""
+    _completed.add(module.__name__)
+    if any(name in sys.modules and name not in _completed for name in (_LAYERS, *(f"{_OURS}.{n}" for n in _MODULES))):
+        return
+    for auto, ours, _ in _PAIRS:
+        if f"{_AUTO}.{auto}" in _completed:
+            for name in ours:
+                import_module(f"{_OURS}.{name}")
 
 
 def _register_configs(module) -> None:
@@ -74,3 +90,15 @@ def _register_processors(module) -> None:
     from .models.tiger_fg.configuration_tiger_fg import TigerFGConfig
 
     AutoProcessor.register(TigerFGConfig, module.TigerFGProcessor, exist_ok=True)
+
+
+_PAIRS = (
+    ("configuration_auto", ("configuration_tiger_fg",), _register_configs),
+    ("modeling_auto", ("modeling_tiger_fg",), _register_models),
+    (
+        "image_processing_auto",
+        ("image_processing_pil_tiger_fg", "image_processing_tiger_fg"),
+        _register_image_processor,
+    ),
+    ("processing_auto", ("processing_tiger_fg",), _register_processors),
+)

@@ -22,35 +22,81 @@ def processor(resize_mode="pad"):
     return TigerFGProcessor(images, wrapped)
 
 
-def pair(item_id="a", category="hats", box=(10, 10, 30, 25), size=(80, 60), row=0):
+def pair(item_id="a", category="hats", box=(10, 10, 30, 25), size=(80, 60), row=0, **changes):
     image = Image.new("RGB", size, "white")
     if box is not None:
         image.paste((0, 0, 0), tuple(box))
     text = {"title": "red hat", "category": category, "attributes": {"color": "red"}}
-    return {"item_id": item_id, "query": image, "image": image, "text": text, "box": box, "row": row}
+    return {
+        "item_id": item_id,
+        "query": image,
+        "image": image,
+        "text": text,
+        "box": box,
+        "row": row,
+        "image_key": (0, row),
+        "flipped": False,
+        "hard_texts": [],
+        **changes,
+    }
 
 
 def test_batch():
-    pairs = [pair(), pair("b", None, None, (40, 90)), pair("a", "shoes", size=(70, 70))]
+    pairs = [pair(), pair("b", None, None, (40, 90), 5), pair("a", "shoes", size=(70, 70), row=3, flipped=True)]
     batch = PairCollator(processor())(pairs)
     assert set(batch) == {
         "query_pixel_values",
         "pixel_values",
+        "image_index",
         "input_ids",
         "attention_mask",
         "item_ids",
         "category_ids",
+        "rows",
         "boxes",
         "has_box",
+        "flipped",
     }
     assert batch["query_pixel_values"].shape == batch["pixel_values"].shape == (3, 3, 48, 64)
     assert batch["input_ids"].shape == batch["attention_mask"].shape
-    assert batch["item_ids"].dtype == batch["category_ids"].dtype == torch.int64
+    for name in ("item_ids", "category_ids", "rows", "image_index"):
+        assert batch[name].dtype == torch.int64
     assert batch["item_ids"][0] == batch["item_ids"][2] != batch["item_ids"][1]
     assert batch["category_ids"].tolist() == [stable_id("hats"), -1, stable_id("shoes")]
     assert batch["has_box"].tolist() == [True, False, True]
+    assert batch["flipped"].tolist() == [False, False, True]
+    assert batch["rows"].tolist() == [0, 5, 3]
+    assert batch["image_index"].tolist() == [0, 1, 2]
     assert batch["boxes"].dtype == torch.float32
     assert batch["boxes"][1].tolist() == [0, 0, 0, 0]
+
+
+def test_shared_pictures_are_processed_once():
+    pictures = [pair(size=size)["image"] for size in ((80, 60), (64, 48), (30, 90))]
+    keys = [(0, (1, 4)), (0, 7), (0, (1, 4)), (0, (2, 3)), (0, 7)]
+    chosen = [0, 1, 0, 2, 1]
+    boxes = [(10, 10, 30, 25), (1, 2, 30, 20), (40, 30, 70, 50), None, (1, 2, 30, 20)]
+    pairs = [
+        pair(image=pictures[which], image_key=key, box=box, row=row)
+        for row, (which, key, box) in enumerate(zip(chosen, keys, boxes, strict=True))
+    ]
+    shared = PairCollator(processor())(pairs)
+    single = PairCollator(processor())([{**pair, "image_key": (0, pair["row"])} for pair in pairs])
+    assert shared["pixel_values"].shape == (3, 3, 48, 64)
+    assert single["pixel_values"].shape == (5, 3, 48, 64)
+    assert shared["image_index"].tolist() == chosen
+    assert torch.equal(shared["pixel_values"][shared["image_index"]], single["pixel_values"])
+    for name in set(single) - {"pixel_values", "image_index"}:
+        assert torch.equal(shared[name], single[name])
+
+
+def test_hard_texts():
+    texts = [{"title": title, "category": None, "attributes": None} for title in ("red", "red red red", "hat red", "")]
+    pairs = [pair(hard_texts=texts[:2]), pair(row=1, hard_texts=texts[2:])]
+    batch = PairCollator(processor())(pairs)
+    assert batch["hard_input_ids"].shape == batch["hard_attention_mask"].shape == (2, 2, 3)
+    assert batch["hard_input_ids"].tolist() == [[[2, 1, 1], [2, 2, 2]], [[0, 2, 1], [1, 1, 1]]]
+    assert batch["hard_attention_mask"].tolist() == [[[1, 0, 0], [1, 1, 1]], [[1, 1, 0], [0, 0, 0]]]
 
 
 def test_no_pairs():

@@ -101,3 +101,17 @@ def test_most_studio_photos_have_a_matte():
     photos = [row for row in photos.select(range(100)) if row["box"]]
     found = [object_matte(row["image"], row["box"]) is not None for row in photos]
     assert np.mean(found) > 0.8
+
+
+def test_mixed_rim_is_cut_off_and_thin_lines_stay():
+    image = Image.new("RGB", (120, 120), "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((20, 20, 79, 79), fill=(150, 150, 150))
+    draw.rectangle((22, 22, 77, 77), fill=(40, 40, 40))
+    draw.rectangle((90, 10, 92, 110), fill=(150, 150, 150))
+    draw.rectangle((91, 10, 91, 110), fill=(40, 40, 40))
+    alpha = object_matte(image)
+    assert alpha[30:70, 24:76].min() == 255
+    assert alpha[30:70, 20].max() < 80
+    assert alpha[30:70, 21].max() < 220
+    assert alpha[30:90, 91].min() > 200

@@ -3,11 +3,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from tiger_fg_hf.data.matte import object_matte
 from tiger_fg_hf.data.synthesis import (
     ClutterBank,
     QuerySynthesisConfig,
     QuerySynthesizer,
     clutter_pool,
+    color_matrix,
     drawn_clutter,
 )
 
@@ -147,3 +149,45 @@ def test_drawn_clutter_has_texture():
         background = drawn_clutter(np.random.default_rng(seed), (64, 48))
         assert background.size == (64, 48)
         assert np.asarray(background, dtype=float).std() > 1
+
+
+def test_known_matte_gives_the_same_query(photo):
+    config = QuerySynthesisConfig(size=64, cut_out_probability=0.7)
+    matte = object_matte(photo)
+    assert matte is not None
+    for seed in range(6):
+        found, known = (
+            QuerySynthesizer(config)(photo, rng=np.random.default_rng(seed), **options)
+            for options in ({}, {"matte": matte})
+        )
+        assert found.tobytes() == known.tobytes()
+    card, plain = (
+        QuerySynthesizer(QuerySynthesisConfig(size=64, cut_out_probability=share))(
+            photo, rng=np.random.default_rng(0), **options
+        )
+        for share, options in ((1.0, {"matte": None}), (0.0, {}))
+    )
+    assert card.tobytes() == plain.tobytes()
+
+
+def test_color_matrix():
+    image = Image.fromarray(np.array([[[200, 100, 50], [10, 128, 255]]], np.uint8))
+    assert image.convert("RGB", color_matrix()).tobytes() == image.tobytes()
+    gray = np.asarray(image.convert("RGB", color_matrix(saturation=0.0)), int)
+    assert np.ptp(gray, axis=-1).max() == 0
+    assert gray[0, :, 0] == pytest.approx(np.asarray(image.convert("L"))[0], abs=1)
+    for option, expected in {
+        "brightness": (100, 50, 25),
+        "contrast": (164, 114, 89),
+        "temperature": (255, 100, 25),
+    }.items():
+        changed = image.convert("RGB", color_matrix(**{option: 0.5}))
+        assert changed.getpixel((0, 0)) == pytest.approx(expected, abs=1)
+
+
+def test_noise_has_the_asked_deviation():
+    config = plain(noise_probability=1.0, noise_std=(6.0, 6.0))
+    flat = Image.new("RGB", (200, 150), (128, 128, 128))
+    noise = np.asarray(QuerySynthesizer(config).photometric(flat, np.random.default_rng(0)), float) - 127.5
+    assert noise.std() == pytest.approx(6, abs=0.1)
+    assert noise.mean() == pytest.approx(0, abs=0.1)

@@ -16,8 +16,9 @@ from transformers import PreTrainedTokenizerFast
 from tiger_fg_hf import TigerFGImageProcessorPil, TigerFGItemModel, TigerFGProcessor, TigerFGQueryModel
 from tiger_fg_hf.catalog.encode import encode_items, encode_queries
 from tiger_fg_hf.evaluation.bootstrap import paired_bootstrap
+from tiger_fg_hf.evaluation.grounding import pointing_accuracy
 from tiger_fg_hf.evaluation.ranking import build_relevance, rank_relevant, retrieval_metrics
-from tiger_fg_hf.evaluation.retrieval import evaluate_retrieval, pointing_accuracy
+from tiger_fg_hf.evaluation.retrieval import evaluate_retrieval
 
 WORDS = ["[PAD]", "[UNK]", "red", "blue", "cup", "shirt"]
 

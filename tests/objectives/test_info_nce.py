@@ -1,128 +1,169 @@
-"""InfoNCE against a reference written row by row, and split over processes against the whole batch."""
+"""InfoNCE, which the contrastive losses share: who is whose positive, negative and neither, and means over rows."""
 
 import math
 
 import pytest
 import torch
+from loss_checks import assert_computed_in_float32, assert_exactly_nothing, close, flags, mean, surprise, unit_rows
 from torch.nn import functional as F
 
-from tiger_fg_hf.objectives.info_nce import symmetric_info_nce
+from tiger_fg_hf.objectives.info_nce import Rows, info_nce
 
 
-def embeddings(rows: int, seed: int = 0, dim: int = 5, dtype: torch.dtype = torch.float64):
-    """Query and item embeddings [rows, dim] that ask for gradients."""
-    generator = torch.Generator().manual_seed(seed)
-    pair = torch.randn(2, rows, dim, generator=generator, dtype=torch.float64)
-    return [each.clone().to(dtype).requires_grad_() for each in F.normalize(pair, dim=-1)]
-
-
-def info_nce_by_rows(queries, items, ids, scale) -> float:
-    """The symmetric loss in plain Python."""
-    queries, items, ids = queries.tolist(), items.tolist(), ids.tolist()
-
-    def nce(rows, columns):
-        total = 0.0
-        for i, row in enumerate(rows):
-            score = [scale * sum(a * b for a, b in zip(row, column, strict=True)) for column in columns]
-            kept = [math.exp(score[j]) for j in range(len(columns)) if j == i or ids[j] != ids[i]]
-            total -= math.log(math.exp(score[i]) / sum(kept))
-        return total / len(rows)
-
-    return 0.5 * (nce(queries, items) + nce(items, queries))
+@pytest.mark.parametrize("ids", [[0, 1, 2, 3, 4, 5], [7, 1, 7, 3, 1, 7], [2, 2, 2, 2, 2, 1], [3, 3, 3, 3, 3, 3]])
+@pytest.mark.parametrize("scale", [1.0, 14.3, 100.0])
+@pytest.mark.parametrize("own", [slice(0, 6), slice(2, 4)])
+def test_equals_the_reference(ids, scale, own):
+    """All rows or a share of them, with candidates left out and with negatives of each anchor alone."""
+    anchors, candidates, extra = unit_rows(6, 5), unit_rows(6, 5, seed=1), unit_rows(6, 3, 5, seed=2)
+    excluded = flags("-+--+-")
+    ids = torch.tensor(ids)
+    found = info_nce(
+        anchors[own],
+        candidates,
+        Rows(ids[own], ids, own.start),
+        scale,
+        excluded=excluded,
+        extra_negatives=extra[own],
+    )
+    for row, value in zip(range(own.start, own.stop), found.tolist(), strict=True):
+        others = [j for j in range(6) if ids[j] != ids[row] and not excluded[j]]
+        negatives = candidates[others].tolist() + extra[row].tolist()
+        assert value == close(surprise(anchors[row].tolist(), candidates[row].tolist(), negatives, scale))
 
 
 @pytest.mark.parametrize("ids", [[0, 1, 2, 3, 4, 5], [7, 1, 7, 3, 1, 7], [2, 2, 2, 2, 2, 1]])
-@pytest.mark.parametrize("scale", [1.0, 14.3])
-def test_equals_the_reference(ids, scale):
-    queries, items = embeddings(6)
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+@pytest.mark.parametrize("excluded", ["------", "-+--+-"])
+@pytest.mark.parametrize("texts", [0, 3])
+@pytest.mark.parametrize("own", [slice(0, 6), slice(2, 4)])
+def test_with_several_positives_equals_the_reference(ids, scale, excluded, texts, own):
+    """Each positive by itself against all that is of another product; where there is but one, it is as without."""
+    anchors, candidates, excluded = unit_rows(6, 5), unit_rows(6, 5, seed=1), flags(excluded)
+    extra = unit_rows(6, texts, 5, seed=2) if texts else None
     ids = torch.tensor(ids)
-    loss = symmetric_info_nce(queries, items, ids, scale)
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(info_nce_by_rows(queries, items, ids, scale), rel=1e-5)
+    rows = Rows(ids[own], ids, own.start)
+    settings = {"excluded": excluded, "extra_negatives": None if extra is None else extra[own]}
+    found = info_nce(anchors[own], candidates, rows, scale, multi_positive=True, **settings)
+    for row, value in zip(range(own.start, own.stop), found.tolist(), strict=True):
+        others = [j for j in range(6) if ids[j] != ids[row] and not excluded[j]]
+        negatives = candidates[others].tolist() + ([] if extra is None else extra[row].tolist())
+        positives = [j for j in range(6) if j == row or (ids[j] == ids[row] and not excluded[j])]
+        losses = [surprise(anchors[row].tolist(), candidates[j].tolist(), negatives, scale) for j in positives]
+        assert value == close(mean(losses))
+    if len(ids.unique()) == 6:
+        plain = info_nce(anchors[own], candidates, rows, scale, **settings)
+        torch.testing.assert_close(found, plain, rtol=1e-6, atol=0)
+
+
+def test_several_positives_attract():
+    """Of products 5, 5, 6 the first anchor is drawn to both of its own, and away from the third row."""
+    anchors, candidates = unit_rows(3, 5), unit_rows(3, 5, seed=1)
+    loss = info_nce(anchors, candidates, Rows.of_one_process(torch.tensor([5, 5, 6])), 1.0, multi_positive=True)
+    (gradient,) = torch.autograd.grad(loss[0], candidates)
+    assert (gradient @ anchors[0] < 0).tolist() == [True, True, False]
 
 
 def test_equal_embeddings_lose_the_log_of_the_candidates():
+    """With rows 0 to 2 one product, each of them sees itself and the two others, of which it tells nothing apart."""
     same = F.normalize(torch.ones(5, 3), dim=-1)
-    assert symmetric_info_nce(same, same, torch.arange(5), 20.0).item() == pytest.approx(math.log(5))
-    # Rows 0 to 2 are one product: each sees itself and the two others, of which it tells nothing apart.
-    loss = symmetric_info_nce(same, same, torch.tensor([0, 0, 0, 1, 2]), 20.0)
-    assert loss.item() == pytest.approx((3 * math.log(3) + 2 * math.log(5)) / 5)
+    loss = info_nce(same, same, Rows.of_one_process(torch.tensor([0, 0, 0, 1, 2])), 20.0)
+    assert loss.tolist() == close([math.log(3)] * 3 + [math.log(5)] * 2)
 
 
 @pytest.mark.parametrize("rows", [1, 4])
-def test_one_product_alone_loses_nothing(rows):
-    queries, items = embeddings(rows, dtype=torch.float32)
+@pytest.mark.parametrize("multi_positive", [False, True])
+def test_one_product_alone_loses_nothing(rows, multi_positive):
+    anchors, candidates = unit_rows(rows, 5), unit_rows(rows, 5, seed=1)
     scale = torch.tensor(100.0, requires_grad=True)
-    loss = symmetric_info_nce(queries, items, torch.full((rows,), 7), scale)
-    loss.backward()
-    assert loss.item() == 0.0
-    for tensor in (queries, items, scale):
-        assert torch.equal(tensor.grad, torch.zeros_like(tensor))
+    of_one = Rows.of_one_process(torch.full((rows,), 7))
+    loss = info_nce(anchors, candidates, of_one, scale, multi_positive=multi_positive)
+    assert_exactly_nothing(loss.sum(), (anchors, candidates, scale))
 
 
 def test_other_views_of_a_product_neither_attract_nor_repel():
-    """Of products 5, 5, 6 the first query is compared with its own item and the third: it moves in their plane."""
-    queries, items = embeddings(3)
-    symmetric_info_nce(queries, items, torch.tensor([5, 5, 6]), 10.0).backward()
-    gradient, plane = queries.grad[0], items.detach()[[0, 2]].T
-    outside = gradient - plane @ torch.linalg.lstsq(plane, gradient[:, None]).solution[:, 0]
-    assert outside.norm() < 1e-5 * gradient.norm()
+    """Of products 5, 5, 6 the first anchor is compared with its own and the third row: the second gets no gradient."""
+    anchors, candidates = unit_rows(3, 5), unit_rows(3, 5, seed=1)
+    loss = info_nce(anchors, candidates, Rows.of_one_process(torch.tensor([5, 5, 6])), 1.0)
+    (gradient,) = torch.autograd.grad(loss[0], candidates)
+    assert (gradient.norm(dim=-1) > 1e-2).tolist() == [True, False, True]
+    assert torch.equal(gradient[1], torch.zeros(5))
 
 
-def test_half_precision_embeddings_are_compared_in_float32():
-    queries, items = embeddings(8, dtype=torch.bfloat16)
-    ids = torch.arange(8)
-    expected = symmetric_info_nce(queries.detach().float(), items.detach().float(), ids, 100.0)
-    loss = symmetric_info_nce(queries, items, ids, torch.tensor(100.0, dtype=torch.bfloat16))
-    assert loss.dtype == torch.float32
-    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
-    loss.backward()
-    assert torch.isfinite(queries.grad).all()
-    assert torch.isfinite(items.grad).all()
+def test_extra_negatives_are_those_of_their_row_alone():
+    anchors, extra = unit_rows(4, 5), unit_rows(4, 3, 5, seed=2)
+    rows = Rows.of_one_process(torch.arange(4))
+    loss = info_nce(anchors, unit_rows(4, 5, seed=1), rows, 10.0, extra_negatives=extra)
+    for row in range(4):
+        (gradient,) = torch.autograd.grad(loss[row], extra, retain_graph=True)
+        assert (gradient.norm(dim=-1) > 0).tolist() == [[other == row] * 3 for other in range(4)]
 
 
-def test_autocast_does_not_round_the_similarities():
-    queries, items = embeddings(8, dtype=torch.float32)
-    expected = symmetric_info_nce(queries, items, torch.arange(8), 100.0)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = symmetric_info_nce(queries, items, torch.arange(8), 100.0)
-    assert torch.equal(loss, expected)
+@pytest.mark.parametrize("multi_positive", [False, True])
+def test_extreme_scales_stay_finite(multi_positive):
+    """At a scale of 100, the anchor's own candidate is its opposite and all others are itself."""
+    anchors = F.normalize(torch.ones(3, 2), dim=-1).requires_grad_()
+    candidates = anchors.detach().clone()
+    candidates[0] *= -1
+    rows = Rows.of_one_process(torch.arange(3))
+    loss = info_nce(anchors, candidates, rows, 100.0, multi_positive=multi_positive)
+    assert loss[0].item() == close(200 + math.log(2))
+    (gradient,) = torch.autograd.grad(loss.sum(), anchors)
+    assert torch.isfinite(gradient).all()
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 4])
-def test_mean_over_processes_is_the_whole_batch(world_size):
-    """Ids repeat within and across the processes' shares; the gradients are those of the whole batch as well."""
-    ids = torch.tensor([0, 1, 0, 2, 3, 1, 4, 0])
-    queries, items = embeddings(8)
-    scale = torch.tensor(9.0, requires_grad=True)
-    whole = symmetric_info_nce(queries, items, ids, scale)
-    expected = torch.autograd.grad(whole, (queries, items, scale))
-
-    share = len(ids) // world_size
-    losses = []
-    for rank in range(world_size):
-        own = slice(rank * share, (rank + 1) * share)
-        losses.append(
-            symmetric_info_nce(
-                queries[own],
-                items[own],
-                ids[own],
-                scale,
-                all_query_embeds=queries,
-                all_item_embeds=items,
-                all_item_ids=ids,
-                offset=own.start,
-            )
-        )
-    mean = torch.stack(losses).mean()
-    torch.testing.assert_close(mean, whole)
-    for found, wanted in zip(torch.autograd.grad(mean, (queries, items, scale)), expected, strict=True):
-        torch.testing.assert_close(found, wanted)
+@pytest.mark.parametrize("multi_positive", [False, True])
+def test_is_computed_in_float32(multi_positive):
+    rows = Rows.of_one_process(torch.tensor([0, 1, 2, 0, 3, 4, 1, 5]))
+    inputs = unit_rows(8, 5), unit_rows(8, 5, seed=1), unit_rows(8, 2, 5, seed=2)
+    settings = {"multi_positive": multi_positive}
+    assert_computed_in_float32(lambda a, c, e: info_nce(a, c, rows, 100.0, extra_negatives=e, **settings), *inputs)
+    assert_computed_in_float32(
+        lambda a, c, scale: info_nce(a, c, rows, scale, **settings), *inputs[:2], torch.tensor(100.0)
+    )
 
 
-def test_every_query_needs_its_item():
-    queries, items = embeddings(4)
-    with pytest.raises(ValueError, match="got 4, 3 and 4"):
-        symmetric_info_nce(queries, items[:3], torch.arange(4), 1.0)
-    with pytest.raises(ValueError, match="got 4, 4 and 2"):
-        symmetric_info_nce(queries, items, torch.arange(2), 1.0)
+def test_every_anchor_needs_its_id_and_candidate():
+    anchors, ids = unit_rows(4, 5), torch.arange(4)
+    with pytest.raises(ValueError, match="4 anchors and 3 candidates were given with 4 own and 4 gathered"):
+        info_nce(anchors, anchors[:3], Rows.of_one_process(ids), 1.0)
+    with pytest.raises(ValueError, match="4 anchors and 4 candidates were given with 2 own and 4 gathered"):
+        info_nce(anchors, anchors, Rows(ids[:2], ids), 1.0)
+
+
+def test_same_product_holds_other_rows_alone():
+    rows = Rows(torch.tensor([1, 2]), torch.tensor([1, 1, 1, 2, 3]), offset=2)
+    assert rows.targets.tolist() == [2, 3]
+    assert rows.same_product().int().tolist() == [[1, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("valid", ["+-++-+", "++++--", "---+--", "------", "++++++"])
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_mean_over_valid_rows_of_all_processes(valid, world_size):
+    """However unevenly they lie: a process may have none. What is not valid may be anything, even not a number."""
+    valid = flags(valid)
+    values = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0, 32.0]).masked_fill(~valid, torch.nan)
+    ids, share = torch.arange(6), 6 // world_size
+    means = [
+        Rows(ids[own], ids, own.start).mean(values[own], valid[own], valid)
+        for own in (slice(start, start + share) for start in range(0, 6, share))
+    ]
+    expected = values[valid].mean().item() if valid.any() else 0.0
+    assert torch.stack(means).mean().item() == close(expected)
+
+
+@pytest.mark.parametrize("weights", [[0.5, 0.0, 2.0, 1e-9, 0.0, 3.0], [0.0, 0.0, 0.0, 0.0, 1e-12, 2e-12], [0.0] * 6])
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_weighted_mean_over_rows_of_all_processes(weights, world_size):
+    """However small all weights are together; a row without weight may be anything."""
+    weights = torch.tensor(weights)
+    values = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0, 32.0]).masked_fill(weights == 0, torch.nan)
+    ids, share = torch.arange(6), 6 // world_size
+    means = [
+        Rows(ids[own], ids, own.start).mean(values[own], weights[own], weights)
+        for own in (slice(start, start + share) for start in range(0, 6, share))
+    ]
+    expected = sum(v * w for v, w in zip(values.tolist(), weights.tolist(), strict=True) if w) / max(
+        weights.sum().item(), 1e-30
+    )
+    assert torch.stack(means).mean().item() == close(expected)

@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from safetensors.torch import save_file
-from tiny import tiny_inputs, tiny_model
+from training_batches import gradients, tiny_student, training_batch
 
 from tiger_fg_hf.objectives.task import RetrievalTask
 from tiger_fg_hf.training.distributed import gather_with_grad
+from tiger_fg_hf.training.grad_cache import GradCache
 
 ROWS = 6
 CASES = {
@@ -22,24 +23,19 @@ CASES = {
     "two vision towers": {"ids": [0, 1, 2, 2, 0, 3], "share_vision_tower": False},
     # Its pooled output is computed, and no loss ever looks at it.
     "unused head": {"ids": [0, 1, 2, 3, 4, 5], "text": "siglip"},
+    "chunks": {"ids": [0, 1, 1, 0, 2, 1], "chunk": 2},
+    "chunks and dropout": {"ids": [0, 1, 2, 2, 0, 3], "chunk": 2, "dropout": 0.3},
+    "chunks and an unused head": {"ids": [0, 1, 2, 3, 4, 5], "chunk": 2, "text": "siglip"},
 }
 
 
-def case_model(case: dict):
-    """The model of a case, dropout off: its masks depend on the shape of the batch."""
-    return tiny_model(**{name: value for name, value in case.items() if name != "ids"})
+def case_student(case: dict):
+    """The student of a case. Without chunks there is no dropout: its masks depend on the shape of the batch."""
+    return tiny_student(**{name: value for name, value in case.items() if name not in ("ids", "chunk")})
 
 
-def case_batch(case: dict, step: int = 0) -> dict[str, torch.Tensor]:
-    """The global batch of a case."""
-    return tiny_inputs(batch=ROWS, seed=step) | {"item_ids": torch.tensor(case["ids"])}
-
-
-def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {
-        name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.clone()
-        for name, parameter in model.named_parameters()
-    }
+def rank_seed(rank: int, step: int) -> int:
+    return 100 * step + rank
 
 
 def sum_of_gathered(tensor: torch.Tensor, gather) -> torch.Tensor:
@@ -55,15 +51,19 @@ def main(folder: Path) -> None:
     own = slice(rank * share, (rank + 1) * share)
     written = {}
     for name, case in CASES.items():
-        model = case_model(case)
-        wrapped = accelerator.prepare(model)
-        task = RetrievalTask(wrapped, gather=gather_with_grad, rank=rank)
+        student = case_student(case)
+        task = RetrievalTask(accelerator.prepare(student), gather=gather_with_grad, rank=rank)
         for step in range(2):  # the second would tell of gradients that the first left unfinished
-            model.zero_grad()
-            losses = task({key: value[own] for key, value in case_batch(case, step).items()})
-            accelerator.backward(losses["loss"])
-        written[f"{name}|loss"] = losses["loss"].detach()
-        written |= {f"{name}|{key}": value for key, value in gradients(model).items()}
+            student.zero_grad()
+            torch.manual_seed(rank_seed(rank, step))
+            batch = {key: value[own] for key, value in training_batch(case["ids"], seed=step).items()}
+            if "chunk" in case:
+                losses = GradCache(accelerator, task, case["chunk"])(batch)
+            else:
+                losses = task(batch)
+                accelerator.backward(losses["loss"])
+        written |= {f"{name}|{key}": value.detach().clone() for key, value in losses.items()}
+        written |= {f"{name}|{key}": value for key, value in gradients(student).items()}
     rows = torch.linspace(-1, 1, ROWS * 2).view(ROWS, 2)[own].clone().requires_grad_()
     sum_of_gathered(rows, gather_with_grad).backward()
     written["gather"] = rows.grad

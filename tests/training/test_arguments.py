@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tiger_fg_hf import TigerFGConfig
+from tiger_fg_hf.objectives.weights import LossWeights
 from tiger_fg_hf.training.arguments import ModelArguments, TrainArguments, parse_arguments
 
 RECIPES = sorted((Path(__file__).parents[2] / "examples" / "recipes").glob("*.yaml"))
@@ -18,26 +19,28 @@ def recipe(folder: Path, text: str, name: str = "recipe.yaml") -> str:
 
 
 def test_defaults():
-    model, data, train = parse_arguments([])
+    model, data, train, losses = parse_arguments([])
+    assert losses == LossWeights()
     assert (model.model_config, data.data, train.mixed_precision, train.resume) == (None, "drawn", "bf16", None)
 
 
 def test_yaml(tmp_path):
-    model, data, train = parse_arguments(
+    model, data, train, losses = parse_arguments(
         [
             recipe(
                 tmp_path,
                 "head_lr: 5e-5\nbackbone_lr: 1.5e-4\nweight_decay: 0\nwarmup_ratio: .2\nbatch_size: 12\n"
                 "freeze_text: true\ncache_decoded: false\nprogress: no\nmixed_precision: no\ntracker: none\n"
-                "clutter: null\ncolumns: attributes=color+keywords,title=name\n",
+                "compile: no\nq2i: 2\nhard: no\nclutter: null\ncolumns: attributes=color+keywords,title=name\n",
             )
         ]
     )
     assert (train.head_lr, train.backbone_lr, train.weight_decay, train.warmup_ratio) == (5e-5, 1.5e-4, 0.0, 0.2)
     assert isinstance(train.weight_decay, float)
     assert train.batch_size == 12
+    assert (losses.q2i, losses.hard) == (2.0, False)
     assert (model.freeze_text, data.cache_decoded, train.progress) == (True, False, False)
-    assert (train.mixed_precision, train.tracker) == ("no", "none")
+    assert (train.mixed_precision, train.tracker, train.compile) == ("no", "none", "no")
     assert (data.clutter, data.columns) == (None, "attributes=color+keywords,title=name")
 
 
@@ -54,7 +57,7 @@ def test_json_is_read_as_the_same_yaml(tmp_path):
 def test_flags_override_the_recipe(tmp_path):
     path = recipe(tmp_path, "batch_size: 12\nfreeze_text: true\nprogress: true\nhead_lr: 1e-4\nvocab_size: 300\n")
     flags = ["--batch_size", "3", "--freeze_text", "false", "--no_progress", "--head_lr", "2e-4"]
-    model, _, train = parse_arguments([path, *flags])
+    model, _, train, _ = parse_arguments([path, *flags])
     assert (train.batch_size, model.freeze_text, train.progress, train.head_lr) == (3, False, False, 2e-4)
     assert model.vocab_size == 300
 
@@ -100,6 +103,14 @@ def test_values_of_another_type_are_refused(tmp_path, text, capsys):
         (["--batch_size", "-4"], "--batch_size must be at least 1, got -4"),
         (["--save_total_limit", "0"], "--save_total_limit must be at least 1"),
         (["--warmup_ratio", "1"], r"--warmup_ratio must lie in \[0, 1\), got 1.0"),
+        (["--ema_decay", "1"], r"--ema_decay must lie in \[0, 1\), got 1.0"),
+        (["--layer_decay", "0"], r"--layer_decay must lie in \(0, 1\], got 0.0"),
+        (["--grad_cache_chunk", "-1"], "--grad_cache_chunk must not be negative, got -1"),
+        (["--freeze_stem", "-1"], "--freeze_stem must not be negative, got -1"),
+        (["--mosaic_share", "1.1"], r"--mosaic_share must lie in \[0, 1\], got 1.1"),
+        (["--mosaic_items", "2"], "--mosaic_items must be 'low,high', got '2'"),
+        (["--num_hard_texts", "-1"], "--num_hard_texts must not be negative, got -1"),
+        (["--srd", "-1"], "srd must not be negative, got -1.0"),
     ],
 )
 def test_values_out_of_range_are_refused(flags, told):
@@ -109,7 +120,7 @@ def test_values_out_of_range_are_refused(flags, told):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_example_recipes_parse(path):
-    model, _, train = parse_arguments([str(path), "--seed", "5"])
+    model, _, train, _ = parse_arguments([str(path), "--seed", "5"])
     assert train.seed == 5
     assert train != TrainArguments(seed=5)
     if model.model_config is not None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny import tiny_model
 
+from tiger_fg_hf.objectives.student import TrainingStudent
 from tiger_fg_hf.training.optimizer import build_optimizer, parameter_groups
 
 RATES = {"backbone_lr": 1e-4, "head_lr": 1e-3, "weight_decay": 0.1}
@@ -37,10 +38,61 @@ def test_every_parameter_is_in_its_group_once(share):
         for name in names:
             assert name.startswith(backbones) == group.startswith("backbone"), name
             assert (shapes[name] > 1) == (not group.endswith("no_decay")), name
-    assert {"logit_scale", "grounding_model.guided_pooling.gate"} <= found["head_no_decay"]
+    assert {"logit_scale", "grounding_model.guided_pooling.gate.bias"} <= found["head_no_decay"]
     assert "visual_projection.weight" in found["head"]
     if not share:
         assert "query_visual_projection.weight" in found["head"]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_rates_decay_from_layer_to_layer(wrapped):
+    """Embeddings learn slowest, what follows the layers at the full rate; new layers are not concerned."""
+    model = tiny_model(share_vision_tower=False, vision="clip", text="siglip")
+    student = TrainingStudent(model) if wrapped else model
+    groups = parameter_groups(student, **RATES, layer_decay=0.5)
+    names = {id(parameter): name for name, parameter in student.named_parameters()}
+    rates = {names[id(parameter)]: group["lr"] for group in groups for parameter in group["params"]}
+    assert rates.keys() == dict(student.named_parameters()).keys()
+    expected = {
+        "vision_model.embeddings.position_embedding.weight": 1e-4 / 8,
+        "vision_model.pre_layrnorm.bias": 1e-4 / 8,
+        "query_vision_model.encoder.layers.0.mlp.fc1.weight": 1e-4 / 4,
+        "vision_model.encoder.layers.1.layer_norm2.weight": 1e-4 / 2,
+        "vision_model.post_layernorm.weight": 1e-4,
+        "text_model.embeddings.token_embedding.weight": 1e-4 / 8,
+        "text_model.head.weight": 1e-4,
+        "visual_projection.weight": 1e-3,
+        "grounding_model.slots": 1e-3,
+        "logit_scale": 1e-3,
+    }
+    for name, rate in expected.items():
+        matches = [found for found in rates if found.removeprefix("model.") == name]
+        assert [rates[found] for found in matches] == [pytest.approx(rate)], name
+    if wrapped:
+        assert rates["text_projection.weight"] == 1e-3
+    assert len({group["name"] for group in groups}) == len(groups)
+    for group in groups:
+        assert (group["weight_decay"] == 0) == group["name"].endswith("_no_decay")
+        assert all((parameter.ndim > 1) != group["name"].endswith("_no_decay") for parameter in group["params"])
+
+
+def test_student_without_layer_decay_has_the_groups_of_its_model():
+    model = tiny_model()
+    plain, wrapped = groups_by_name(model), groups_by_name(TrainingStudent(model))
+    assert list(plain) == list(wrapped)
+    for name in ("backbone", "backbone_no_decay", "head_no_decay"):
+        assert [id(parameter) for parameter in plain[name]["params"]] == [
+            id(parameter) for parameter in wrapped[name]["params"]
+        ]
+    assert len(wrapped["head"]["params"]) > len(plain["head"]["params"])
+
+
+def test_layer_decay_of_an_unknown_backbone_is_an_error():
+    model = tiny_model()
+    model.vision_model.config.num_hidden_layers = 7
+    with pytest.raises(ValueError, match="layers of ViTModel cannot be told"):
+        parameter_groups(model, **RATES, layer_decay=0.9)
+    assert parameter_groups(model, **RATES, layer_decay=1.0)
 
 
 def test_frozen_parameters_are_left_out():

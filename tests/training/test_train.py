@@ -1,11 +1,13 @@
 """`examples/train.py`, from a catalog to a folder that `from_pretrained` reads, and through every interruption."""
 
+import json
 import math
 
 import pytest
 import torch
 from PIL import Image
-from tiny_training import TRAIN_SCRIPT, final_weights, load_script, read_history, write_recipe
+from safetensors.torch import load_file
+from tiny_training import MODEL, TRAIN_SCRIPT, final_weights, load_script, read_history, untimed_history, write_recipe
 
 from tiger_fg_hf import TigerFGItemModel, TigerFGModel, TigerFGProcessor, TigerFGQueryModel
 from tiger_fg_hf.objectives.task import RetrievalTask
@@ -27,20 +29,20 @@ def train(fresh_accelerate, catalog_folder, tmp_path):
 
 @pytest.fixture
 def stop_after(monkeypatch):
-    """`stop_after(n)` interrupts the next run as it begins its forward pass n + 1."""
+    """`stop_after(n)` interrupts the next run as it comes to the loss of its batch n + 1."""
 
     def stop(passes: int):
-        forward, count = RetrievalTask.__call__, 0
+        loss, count = RetrievalTask.loss, 0
 
-        def counting(task, batch):
+        def counting(task, *arguments):
             nonlocal count
             count += 1
             if count > passes:
-                monkeypatch.setattr(RetrievalTask, "__call__", forward)
+                monkeypatch.setattr(RetrievalTask, "loss", loss)
                 raise KeyboardInterrupt
-            return forward(task, batch)
+            return loss(task, *arguments)
 
-        monkeypatch.setattr(RetrievalTask, "__call__", counting)
+        monkeypatch.setattr(RetrievalTask, "loss", counting)
 
     return stop
 
@@ -52,12 +54,6 @@ def interrupted(train, stop_after, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "interrupted", save_every=4)
     return tmp_path / "interrupted"
-
-
-def losses(folder) -> list[dict]:
-    """The history but for what the clock says."""
-    timed = ("train/pairs_per_second", "train/waiting_for_data")
-    return [{name: value for name, value in entry.items() if name not in timed} for entry in read_history(folder)]
 
 
 def assert_equal_weights(found: dict, expected: dict) -> None:
@@ -123,8 +119,9 @@ def test_trains_on_the_drawn_catalog(train, tmp_path):
     [
         {},
         {"num_workers": 2, "gradient_accumulation_steps": 2, "mixed_precision": "bf16", "log_every": 3},
+        {"grad_cache_chunk": 3, "ema_decay": 0.8, "layer_decay": 0.7},
     ],
-    ids=["plain", "workers-accumulation-bf16"],
+    ids=["plain", "workers-accumulation-bf16", "chunks-average-layers"],
 )
 def test_resumed_run_equals_an_uninterrupted_one(train, stop_after, tmp_path, changes):
     """Bit for bit, dropout included, although the interrupted run had gone on after its checkpoint."""
@@ -136,7 +133,7 @@ def test_resumed_run_equals_an_uninterrupted_one(train, stop_after, tmp_path, ch
     summary = train(tmp_path / "parts", save_every=4, resume="auto", **changes)
 
     assert_equal_weights(final_weights(tmp_path / "parts"), final_weights(tmp_path / "whole"))
-    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    assert untimed_history(tmp_path / "parts") == untimed_history(tmp_path / "whole")
     assert summary["history"] == read_history(tmp_path / "parts")
 
 
@@ -173,6 +170,7 @@ def test_frozen_text_encoder_stays_as_it_is(train, tmp_path):
     [
         ({"batch_size": 16}, "global_batch_size: 8 there, 16 now"),
         ({"head_lr": 1e-4}, "head_lr: 0.002 there, 0.0001 now"),
+        ({"ema_decay": 0.9, "grad_cache_chunk": 4}, "ema_decay: 0.0 there, 0.9 now, grad_cache_chunk: 0 there, 4 now"),
         ({"seed": 3, "max_steps": 9}, "seed: 0 there, 3 now, max_steps: 8 there, 9 now"),
     ],
 )
@@ -215,9 +213,99 @@ def test_gradients_are_measured_where_they_are_not_clipped(train, tmp_path):
     train(tmp_path / "wide", max_grad_norm=1e6)
     assert_equal_weights(final_weights(tmp_path / "unclipped"), final_weights(tmp_path / "wide"))
     train(tmp_path / "clipped", max_grad_norm=1e-3)
-    assert losses(tmp_path / "clipped")[-1] != losses(tmp_path / "unclipped")[-1]
+    assert untimed_history(tmp_path / "clipped")[-1] != untimed_history(tmp_path / "unclipped")[-1]
 
 
 def test_batch_that_exceeds_the_catalog_is_refused(train, tmp_path):
     with pytest.raises(ValueError, match="batch of 50 rows over all processes exceeds the dataset's 48"):
         train(tmp_path, batch_size=50)
+
+
+NO_DROPOUT = {"text_config": MODEL["text_config"] | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}}
+
+
+def test_chunks_do_not_change_a_run(train, tmp_path):
+    options = {"model_config": MODEL | NO_DROPOUT, "batch_size": 12, "max_steps": 4, "gradient_accumulation_steps": 2}
+    train(tmp_path / "chunks", grad_cache_chunk=5, **options)
+    train(tmp_path / "whole", **options)
+    for found, expected in zip(untimed_history(tmp_path / "chunks"), untimed_history(tmp_path / "whole"), strict=True):
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_average_is_what_is_evaluated_and_saved(train, tmp_path):
+    """The weights after each step are those of a run without; the final ones, their moving average."""
+    options = {"max_steps": 4, "save_every": 1, "save_total_limit": 4}
+    evaluation = {"eval_every": 4, "eval_data": "drawn", "eval_limit": 6}
+    train(tmp_path / "average", ema_decay=0.75, **options, **evaluation)
+    train(tmp_path / "plain", **options, **evaluation)
+    steps = []
+    for step in (1, 2, 3):
+        name = f"checkpoints/step-{step:08d}/model.safetensors"
+        weights = load_file(tmp_path / "plain" / name)
+        assert_equal_weights(load_file(tmp_path / "average" / name), weights)
+        steps.append({key.removeprefix("model."): value for key, value in weights.items()})
+    averages, last = (TigerFGModel.from_pretrained(tmp_path / run).state_dict() for run in ("average", "plain"))
+    steps.append(last)
+    for name, value in averages.items():
+        expected = steps[0][name]
+        for weights in steps[1:]:
+            expected = 0.75 * expected + 0.25 * weights[name]
+        torch.testing.assert_close(value, expected, msg=name)
+    assert not torch.equal(averages["logit_scale"], last["logit_scale"])
+    assert (
+        untimed_history(tmp_path / "average")[-1] != untimed_history(tmp_path / "plain")[-1]
+    )  # what it found of held-out items
+
+
+def test_frozen_stem_stays_as_it_is(train, tmp_path):
+    train(tmp_path / "first")
+    start = {"model": str(tmp_path / "first"), "model_config": None, "seed": 1}
+    train(tmp_path / "frozen", freeze_stem=1, **start)
+    before, after = final_weights(tmp_path / "first"), final_weights(tmp_path / "frozen")
+    kept = {name for name in after if torch.equal(after[name], before[name])}
+    assert kept == {name for name in after if name.startswith(("vision_model.embeddings.", "vision_model.encoder."))}
+
+
+def test_compiled_run_learns_the_same(train, tmp_path):
+    """And is saved under the same names, and resumed; the backend that needs no compiler."""
+    options = {"model_config": MODEL | NO_DROPOUT, "max_steps": 2, "log_every": 1, "save_every": 1}
+    train(tmp_path / "compiled", compile="eager", **options)
+    train(tmp_path / "plain", **options)
+    for found, expected in zip(
+        untimed_history(tmp_path / "compiled"), untimed_history(tmp_path / "plain"), strict=True
+    ):
+        assert found == pytest.approx(expected, rel=1e-4)
+    compiled, plain = final_weights(tmp_path / "compiled"), final_weights(tmp_path / "plain")
+    assert compiled.keys() == plain.keys()
+    for name, value in compiled.items():
+        torch.testing.assert_close(value, plain[name], atol=1e-4, rtol=1e-3, msg=name)
+    train(tmp_path / "compiled", compile="eager", resume="auto", **options)
+    assert_equal_weights(final_weights(tmp_path / "compiled"), compiled)
+
+
+def test_run_folder_tells_of_each_session(train, stop_after, tmp_path):
+    stop_after(3)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", save_every=2, freeze_text=True)
+    train(tmp_path / "run", save_every=2, freeze_text=True, resume="auto")
+    first, second = json.loads((tmp_path / "run" / "run.json").read_text())["sessions"]
+    assert (first["first_step"], second["first_step"]) == (0, 2)
+    assert (first["arguments"]["resume"], second["arguments"]["resume"]) == (None, "auto")
+    assert first["arguments"]["backbone_lr"] == 2e-3
+    assert first["data"] == second["data"]
+    assert len(first["data"]["fingerprint"]) == 32
+    assert (first["device"], first["num_processes"]) == ("cpu", 1)
+    saved = sum(value.numel() for value in final_weights(tmp_path / "run").values())
+    assert first["parameters"]["saved"] == saved
+    assert first["parameters"]["trainable"] < saved < first["parameters"]["total"]
+
+    train(tmp_path / "other", max_steps=1)
+    train(tmp_path / "other", max_steps=2)
+    (only,) = json.loads((tmp_path / "other" / "run.json").read_text())["sessions"]
+    assert only["arguments"]["max_steps"] == 2
+
+
+def test_missing_tracker_is_told_before_anything_is_read(train, monkeypatch, tmp_path):
+    monkeypatch.setattr("tiger_fg_hf.training.loop.is_wandb_available", lambda: False)
+    with pytest.raises(ImportError, match=r"--tracker wandb needs the package 'wandb': pip install .*\[wandb\]"):
+        train(tmp_path, tracker="wandb", data="no/such/catalog")

@@ -27,6 +27,9 @@ _SOLID_SPREAD = 30
 # The cut must follow an edge: within two pixels inside it something is darker than this, along most of its length.
 _EDGE_MAX = 226
 _MAX_WEAK_EDGE = 0.3
+# Pixels up to this far from the background may be mixed with it; they are all object from this share of darkness on.
+_RIM = 2
+_FULL_SHARE = 0.7
 # Outside these shares of the photo a matte has failed: nothing cut out, or hardly anything left.
 _MIN_OBJECT_SHARE = 0.015
 _MAX_OBJECT_SHARE = 0.985
@@ -79,7 +82,7 @@ def object_matte(image: Image.Image, box: Sequence[float] | None = None) -> np.n
         return None
     if _weak_edge_share(background, darkest) > _MAX_WEAK_EDGE:
         return None
-    alpha = Image.fromarray(np.where(background, 0, 255).astype(np.uint8))
+    alpha = Image.fromarray(_coverage(background, darkest))
     alpha = alpha.filter(ImageFilter.GaussianBlur(0.8)).point(_FEATHER)
     if alpha.size != rgb.size:
         alpha = alpha.resize(rgb.size, Image.Resampling.BILINEAR)
@@ -88,6 +91,34 @@ def object_matte(image: Image.Image, box: Sequence[float] | None = None) -> np.n
 
 # Blurred coverage 0.4 .. 0.95 → alpha 0 .. 1: the half-covered rim pixels, which hold white, become mostly clear.
 _FEATHER = [round(255 * min(max((v / 255 - 0.4) / 0.55, 0.0), 1.0)) for v in range(256)]
+
+
+def _coverage(background: np.ndarray, darkest: np.ndarray) -> np.ndarray:
+    """How far each pixel shows the object, 0 to 255: less than all only at the rim, where white is mixed in.
+
+    What is too thin to have an inside, such as a chain, stays whole.
+    """
+    # Next to the rim the darkest pixel is all object; what is brighter at the rim holds as much white.
+    object_only = np.where(background, np.uint8(255), darkest)
+    full = 255 - _lowest_nearby(object_only, _RIM).astype(np.float32)
+    share = ((255 - darkest.astype(np.float32)) / (_FULL_SHARE * full + 1)).clip(0, 1)
+    outside = ~_lowest_nearby(~background, _RIM)
+    thick = ~_lowest_nearby(outside, _RIM + 1)
+    share[~outside | ~thick] = 1.0
+    share[background] = 0.0
+    return (255 * share).astype(np.uint8)
+
+
+def _lowest_nearby(values: np.ndarray, radius: int) -> np.ndarray:
+    """Least value of a (H, W) array in the square of side 2 radius + 1 around each pixel, within the array."""
+    for _ in range(radius):
+        lowest = values.copy()
+        np.minimum(lowest[1:], values[:-1], out=lowest[1:])
+        np.minimum(lowest[:-1], values[1:], out=lowest[:-1])
+        values = lowest.copy()
+        np.minimum(values[:, 1:], lowest[:, :-1], out=values[:, 1:])
+        np.minimum(values[:, :-1], lowest[:, 1:], out=values[:, :-1])
+    return values
 
 
 def _border(mask: np.ndarray) -> np.ndarray:

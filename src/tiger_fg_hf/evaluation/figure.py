@@ -48,12 +48,12 @@ def draw_results(rows: Sequence[tuple[Image.Image, Sequence[Hit]]], *, title: st
     )
     for index, (query, hits) in enumerate(rows):
         top = head + index * line
-        sheet.paste(_square(query, side), (gap, top))
+        sheet.paste(fit_square(query, side), (gap, top))
         draw.text((gap, top + side + 6), "the item tower looked here:", fill=_MUTED, font=small)
         draw.text((gap, top + side + label + side // 2 - 6), "(red = most)", fill=_MUTED, font=small)
         for column, hit in enumerate(hits):
             left = 2 * gap + (column + 1) * (side + gap)
-            picture = _square(hit.image, side)
+            picture = fit_square(hit.image, side)
             sheet.paste(picture, (left, top))
             colour = _RIGHT if hit.correct else _WRONG
             draw.rectangle((left - 3, top - 3, left + side + 2, top + side + 2), outline=colour, width=3)
@@ -77,5 +77,6 @@ def overlay_grounding(image: Image.Image, grounding: torch.Tensor) -> Image.Imag
     return Image.fromarray(((1 - heat) * pale + heat * red).clip(0, 255).astype(np.uint8))
 
 
-def _square(image: Image.Image, side: int) -> Image.Image:
+def fit_square(image: Image.Image, side: int) -> Image.Image:
+    """An image as a square of `side` pixels, padded with white."""
     return ImageOps.pad(image.convert("RGB"), (side, side), Image.Resampling.BICUBIC, color="white")

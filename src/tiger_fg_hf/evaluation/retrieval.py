@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import numpy as np
@@ -19,12 +19,11 @@ from PIL import ExifTags, Image
 from ..catalog.encode import Processor, Records, encode_items, encode_queries
 from ..data.collator import map_box
 from .bootstrap import BootstrapInterval, bootstrap_interval
+from .grounding import Box, pointing_accuracy
 from .ranking import build_relevance, chance_metrics, rank_relevant, retrieval_metrics
 
 if TYPE_CHECKING:
     import evaluate
-
-Box: TypeAlias = Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -203,31 +202,6 @@ def evaluate_retrieval(
         query_ids=query_ids,
         per_query=per_query,
     )
-
-
-def pointing_accuracy(groundings: Sequence[torch.Tensor], boxes: Sequence[Box]) -> tuple[np.ndarray, np.ndarray]:
-    """The pointing game: does each grounding peak inside its box?
-
-    A cell is inside if its centre is, or if it holds the centre of the box, which even the smallest box has. Where
-    several cells share the peak, the hit is the share of them that lie inside, so a uniform map scores chance.
-
-    Args:
-        groundings: n maps [h, w].
-        boxes: n boxes [x0, y0, x1, y1] in fractions of the maps' width and height.
-
-    Returns:
-        hits [n] in [0, 1], and what a uniform map scores on each [n].
-    """
-    hits, chances = [], []
-    for grounding, (x0, y0, x1, y1) in zip(groundings, boxes, strict=True):
-        height, width = grounding.shape
-        x, y = (torch.arange(width) + 0.5) / width, (torch.arange(height) + 0.5) / height
-        inside = ((y >= y0) & (y < y1))[:, None] & ((x >= x0) & (x < x1))[None]
-        row, column = int((y0 + y1) / 2 * height), int((x0 + x1) / 2 * width)
-        inside[min(max(row, 0), height - 1), min(max(column, 0), width - 1)] = True
-        hits.append(float(inside[grounding == grounding.max()].double().mean()))
-        chances.append(float(inside.double().mean()))
-    return np.array(hits), np.array(chances)
 
 
 def _visible_boxes(image_processor: Any, items: Records, boxed: Mapping[int, Box]) -> dict[int, Box]:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import yaml
 from transformers import HfArgumentParser
 
+from ..objectives.weights import LossWeights
+
 
 @dataclass
 class ModelArguments:
@@ -36,13 +38,23 @@ class ModelArguments:
         default="pad", metadata={"help": "'pad' keeps the aspect, 'squash' does not, 'crop' cuts the long side."}
     )
     max_text_length: int = field(default=64, metadata={"help": "Tokens of an item text that are read."})
+    teacher: str | None = field(
+        default=None,
+        metadata={"help": "Frozen vision encoder of the losses srd and sdd; without one both are left out."},
+    )
     freeze_text: bool = field(default=False, metadata={"help": "Keep the text encoder as it is."})
+    freeze_stem: int = field(
+        default=0,
+        metadata={"help": "Keep the embeddings and this many first layers of the vision encoders as they are."},
+    )
     attn_implementation: str | None = field(default=None, metadata={"help": "'eager', 'sdpa', 'flash_attention_2'."})
     gradient_checkpointing: bool = field(default=False, metadata={"help": "Trade compute for memory."})
 
     def __post_init__(self):
         if isinstance(self.model_config, str):
             self.model_config = json.loads(self.model_config)
+        if self.freeze_stem < 0:
+            raise ValueError(f"--freeze_stem must not be negative, got {self.freeze_stem}.")
 
 
 @dataclass
@@ -67,8 +79,39 @@ class DataArguments:
     drawn_layout: Literal["clean", "clutter", "mixed"] = field(
         default="mixed", metadata={"help": "Layout of the drawn listings."}
     )
+    query_difficulty: Literal["easy", "default", "hard"] = field(
+        default="default", metadata={"help": "How far synthesised queries depart from the listing photo."}
+    )
+    mosaic_share: float = field(
+        default=0.0,
+        metadata={"help": "Share of the pairs whose item is shown in a mosaic with others; needs categories."},
+    )
+    mosaic_items: str = field(default="2,4", metadata={"help": "Fewest and most products of a mosaic."})
+    mosaic_area: str = field(
+        default="0.05,0.45", metadata={"help": "Smallest and largest share of a mosaic that a product takes up."}
+    )
+    mosaic_overlays: float = field(default=0.0, metadata={"help": "Share of mosaics with promotional overlays."})
+    num_hard_texts: int = field(default=1, metadata={"help": "Mismatched texts of a pair, where the losses use them."})
+    feature_cache: str | None = field(
+        default=None, metadata={"help": "Folder of the teacher's features; in the run's folder by default."}
+    )
     num_workers: int = field(default=2, metadata={"help": "Processes that prepare data."})
     cache_decoded: bool = field(default=True, metadata={"help": "Keep decoded images in memory, scaled down."})
+
+    def __post_init__(self):
+        if not 0.0 <= self.mosaic_share <= 1.0:
+            raise ValueError(f"--mosaic_share must lie in [0, 1], got {self.mosaic_share}.")
+        if self.num_hard_texts < 0:
+            raise ValueError(f"--num_hard_texts must not be negative, got {self.num_hard_texts}.")
+        self.mosaic_range("mosaic_items"), self.mosaic_range("mosaic_area")
+
+    def mosaic_range(self, name: str) -> tuple[float, float]:
+        """Both ends of `mosaic_items` or `mosaic_area`."""
+        try:
+            low, high = (float(part) for part in getattr(self, name).split(","))
+        except ValueError:
+            raise ValueError(f"--{name} must be 'low,high', got {getattr(self, name)!r}.") from None
+        return low, high
 
 
 @dataclass
@@ -80,12 +123,32 @@ class TrainArguments:
     max_steps: int = field(default=1000, metadata={"help": "Optimizer steps."})
     batch_size: int = field(default=64, metadata={"help": "Pairs per process and forward pass."})
     gradient_accumulation_steps: int = field(default=1, metadata={"help": "Forward passes per optimizer step."})
+    grad_cache_chunk: int = field(
+        default=0,
+        metadata={
+            "help": "Pairs whose graph is in memory at a time: any batch size at the memory of this many, for one "
+            "more forward pass. 0 for all at once."
+        },
+    )
     backbone_lr: float = field(default=5e-5, metadata={"help": "Peak learning rate of pretrained encoders."})
     head_lr: float = field(default=5e-4, metadata={"help": "Peak learning rate of new layers."})
+    layer_decay: float = field(
+        default=1.0, metadata={"help": "Factor of the learning rate from each encoder layer to the one before it."}
+    )
     weight_decay: float = field(default=0.05, metadata={"help": "Decoupled weight decay of matrices."})
     warmup_ratio: float = field(default=0.1, metadata={"help": "Share of the steps that warm up."})
     max_grad_norm: float = field(default=1.0, metadata={"help": "Norm to which gradients are clipped; 0 for none."})
+    ema_decay: float = field(
+        default=0.0,
+        metadata={
+            "help": "Decay of a moving average of the weights, 0 for none. The average is what is evaluated and saved "
+            "as the final model."
+        },
+    )
     mixed_precision: Literal["no", "bf16", "fp16"] = field(default="bf16", metadata={"help": "Autocast type."})
+    compile: Literal["no", "inductor", "aot_eager", "eager"] = field(
+        default="no", metadata={"help": "Backend of torch.compile; only 'inductor' makes a run faster."}
+    )
     log_every: int = field(default=10, metadata={"help": "Steps between log entries."})
     eval_every: int = field(default=0, metadata={"help": "Steps between evaluations; 0 for none."})
     save_every: int = field(default=500, metadata={"help": "Steps between checkpoints; 0 for none."})
@@ -93,15 +156,22 @@ class TrainArguments:
     resume: str | None = field(
         default=None, metadata={"help": "'auto' for the run's last checkpoint if it has one, or a checkpoint folder."}
     )
-    tracker: Literal["tensorboard", "none"] = field(default="tensorboard", metadata={"help": "Where logs go."})
+    tracker: Literal["tensorboard", "wandb", "none"] = field(
+        default="tensorboard", metadata={"help": "Where logs go."}
+    )
     progress: bool = field(default=True, metadata={"help": "Show a progress bar."})
 
     def __post_init__(self):
         for name in ("max_steps", "batch_size", "gradient_accumulation_steps", "log_every", "save_total_limit"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}.")
-        if not 0.0 <= self.warmup_ratio < 1.0:
-            raise ValueError(f"--warmup_ratio must lie in [0, 1), got {self.warmup_ratio}.")
+        for name in ("warmup_ratio", "ema_decay"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"--{name} must lie in [0, 1), got {getattr(self, name)}.")
+        if not 0.0 < self.layer_decay <= 1.0:
+            raise ValueError(f"--layer_decay must lie in (0, 1], got {self.layer_decay}.")
+        if self.grad_cache_chunk < 0:
+            raise ValueError(f"--grad_cache_chunk must not be negative, got {self.grad_cache_chunk}.")
 
 
 class _RecipeLoader(yaml.SafeLoader):
@@ -113,20 +183,27 @@ _RecipeLoader.add_implicit_resolver(
 )
 
 
-def parse_arguments(argv: list[str] | None = None) -> tuple[ModelArguments, DataArguments, TrainArguments]:
+Arguments = tuple[ModelArguments, DataArguments, TrainArguments, LossWeights]
+_KINDS = (ModelArguments, DataArguments, TrainArguments, LossWeights)
+
+
+def parse_arguments(argv: list[str] | None = None) -> Arguments:
     """
-    Reads `[recipe.yaml | recipe.json] [--flag value ...]`; a flag overrides the recipe.
+    Reads `[recipe.yaml | recipe.json] [--flag value ...]`; a flag overrides the recipe, wherever either stands.
 
     Raises:
         ValueError: the recipe is no mapping or has a key that no argument has, or a value is out of range.
         SystemExit: a value, of a flag or of the recipe, is not of its argument's type; the usage is printed.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = HfArgumentParser((ModelArguments, DataArguments, TrainArguments))
-    if argv and argv[0].endswith((".yaml", ".yml", ".json")):
-        argv[:1] = _recipe_flags(Path(argv[0]))
-    model, data, train = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
-    return model, data, train
+    parser = HfArgumentParser(_KINDS)
+    for index, part in enumerate(argv):
+        is_value = index > 0 and argv[index - 1].startswith("--") and "=" not in argv[index - 1]
+        if part.endswith((".yaml", ".yml", ".json")) and not part.startswith("--") and not is_value:
+            argv = _recipe_flags(Path(part)) + argv[:index] + argv[index + 1 :]
+            break
+    model, data, train, losses = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
+    return model, data, train, losses
 
 
 def _recipe_flags(path: Path) -> list[str]:
@@ -135,7 +212,7 @@ def _recipe_flags(path: Path) -> list[str]:
     recipe = read(path.read_text(encoding="utf-8"))
     if not isinstance(recipe, dict):
         raise ValueError(f"{path} must hold a mapping of arguments to values, found {type(recipe).__name__}.")
-    known = {f.name: f.type for kind in (ModelArguments, DataArguments, TrainArguments) for f in fields(kind)}
+    known = {f.name: f.type for kind in _KINDS for f in fields(kind)}
     unknown = sorted(set(recipe) - set(known))
     if unknown:
         raise ValueError(f"{path} has unknown keys {unknown}; known are {sorted(known)}.")

@@ -1,17 +1,31 @@
 """The order of the data: a pure function of seed, batch size and step."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch.utils.data import Sampler
+
+Key = tuple[int, int] | tuple[int, int, tuple[int, ...]]
+"""`(epoch, row)`, or `(epoch, row, group)` of a row that shares a mosaic with the other rows of its group."""
+
+# A group passes over at most this many rows that do not fit it: bounds the search where one category prevails.
+_LOOK_AHEAD = 32
+# Keeps the stream of groups apart from the streams of pairs, which have the same seed.
+_GROUP_STREAM = 3
 
 
 class EpochBatchSampler(Sampler):
     """
-    Endless shuffled batches of `(epoch, row)` keys, of which each process gets its slice.
+    Endless shuffled batches of keys `(epoch, row)` and `(epoch, row, group)`, of which each process gets its slice.
 
     Step `s` of a run has the same global batch whatever the number of processes or workers and wherever the run was
     resumed. Keys carry the epoch, so that the dataset needs no state of its own.
+
+    With `mosaic_share`, rows of different categories within a batch are grouped to share one mosaic picture. Siblings
+    are adjacent, and each row still occurs once an epoch. The slice of a process may cut a group; each of its rows
+    carries the whole group, so that every process makes the same picture.
 
     Args:
         num_rows: rows of the dataset.
@@ -20,9 +34,16 @@ class EpochBatchSampler(Sampler):
         seed: seed of the order.
         rank, world_size: which slice of each batch this process gets.
         start: first batch to yield.
+        mosaic_share: about which share of a batch's rows, in [0, 1], is grouped. A batch whose rows have too few
+            categories gets fewer groups.
+        categories: category of each row, or None for a row that is never grouped.
+        item_ids: item of each row; rows of one item are never in one group.
+        group_sizes: smallest and largest number of rows of a group.
+        order: the rows in the order of an epoch, `[num_rows]`, such as [`HardBatchOrder`]; shuffled by `seed` without.
 
     Raises:
-        ValueError: `batch_size` exceeds `num_rows`, or processes do not divide it.
+        ValueError: `batch_size` exceeds `num_rows`, processes do not divide it, `mosaic_share` or `group_sizes` is out
+            of range, or mosaics are asked for but no two rows differ in category.
     """
 
     def __init__(
@@ -35,27 +56,93 @@ class EpochBatchSampler(Sampler):
         rank: int = 0,
         world_size: int = 1,
         start: int = 0,
+        mosaic_share: float = 0.0,
+        categories: Sequence[Hashable | None] | None = None,
+        item_ids: Sequence[Hashable] | None = None,
+        group_sizes: tuple[int, int] = (2, 4),
+        order: Callable[[int], torch.Tensor] | None = None,
     ):
         if batch_size > num_rows:
             raise ValueError(f"The batch of {batch_size} rows over all processes exceeds the dataset's {num_rows}.")
         if batch_size % world_size:
             raise ValueError(f"{world_size} processes do not divide the batch of {batch_size} rows.")
+        if not 0 <= mosaic_share <= 1:
+            raise ValueError(f"mosaic_share: expected a share in [0, 1], found {mosaic_share}.")
+        if not 2 <= group_sizes[0] <= group_sizes[1]:
+            raise ValueError(f"group_sizes: expected (smallest, largest) of at least 2, found {group_sizes}.")
+        for name, values in (("categories", categories), ("item_ids", item_ids)):
+            if values is not None and len(values) != num_rows:
+                raise ValueError(f"{name}: expected one for each of {num_rows} rows, found {len(values)}.")
         self.num_rows, self.batch_size, self.num_batches = num_rows, batch_size, num_batches
         self.seed, self.start = seed, start
         share = batch_size // world_size
         self.slice = slice(rank * share, (rank + 1) * share)
         self.batches_per_epoch = num_rows // batch_size
+        self.mosaic_share, self.group_sizes = mosaic_share, group_sizes
+        self.order = order or self._shuffled
+        if mosaic_share:
+            self._categories = _codes(() if categories is None else categories)
+            self._items = _codes(item_ids if item_ids is not None else range(num_rows))
+            if len(np.unique(self._categories[self._categories >= 0])) < 2:
+                raise ValueError(
+                    f"mosaic_share={mosaic_share} needs rows of at least two categories: a mosaic shows products of "
+                    "different categories. Give the catalog a category column, or train with mosaic_share=0."
+                )
 
     def __len__(self) -> int:
         return max(0, self.num_batches - self.start)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Key]]:
         order: list[int] = []
         order_epoch = -1
         for batch in range(self.start, self.num_batches):
             epoch, position = divmod(batch, self.batches_per_epoch)
             if epoch != order_epoch:
-                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-                order, order_epoch = torch.randperm(self.num_rows, generator=generator).tolist(), epoch
+                order, order_epoch = self.order(epoch).tolist(), epoch
             rows = order[position * self.batch_size : (position + 1) * self.batch_size]
-            yield [(epoch, row) for row in rows[self.slice]]
+            keys: list[Key] = [(epoch, row) for row in rows]
+            if self.mosaic_share:
+                keys = self._grouped(epoch, rows, batch)
+            yield keys[self.slice]
+
+    def _shuffled(self, epoch: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        return torch.randperm(self.num_rows, generator=generator)
+
+    def _grouped(self, epoch: int, rows: list[int], batch: int) -> list[Key]:
+        """Group a share of the rows; groups and single rows come in random order, so that processes share both."""
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, batch], spawn_key=(_GROUP_STREAM,)))
+        groups = self._groups(rows, rng)
+        grouped = {row for group in groups for row in group}
+        units: list[list[Key]] = [[(epoch, row, group) for row in group] for group in groups]
+        units += [[(epoch, row)] for row in rows if row not in grouped]
+        return [key for unit in rng.permutation(len(units)) for key in units[unit]]
+
+    def _groups(self, rows: list[int], rng: np.random.Generator) -> list[tuple[int, ...]]:
+        smallest, largest = self.group_sizes
+        wanted = round(self.mosaic_share * len(rows))
+        # The rows are shuffled: taking them as they come draws the groups at random.
+        pool = deque(row for row in rows if self._categories[row] >= 0)
+        groups = []
+        while wanted >= smallest and len(pool) >= smallest:
+            size = min(int(rng.integers(smallest, largest + 1)), wanted)
+            group: list[int] = []
+            passed: list[int] = []
+            while pool and len(group) < size and len(passed) < _LOOK_AHEAD:
+                row = pool.popleft()
+                (passed if self._clashes(row, group) else group).append(row)
+            pool.extendleft(reversed(passed))
+            if len(group) >= smallest:  # else its rows stay single
+                groups.append(tuple(group))
+                wanted -= len(group)
+        return groups
+
+    def _clashes(self, row: int, group: list[int]) -> bool:
+        category, item = self._categories[row], self._items[row]
+        return any(category == self._categories[other] or item == self._items[other] for other in group)
+
+
+def _codes(values: Sequence[Hashable | None]) -> np.ndarray:
+    """Number the distinct values from 0, None as -1."""
+    numbers: dict[Hashable | None, int] = {None: -1}
+    return np.fromiter((numbers.setdefault(value, len(numbers) - 1) for value in values), np.int64, len(values))

@@ -1,21 +1,30 @@
 """From arguments to what the loop needs: model, processor and pairs."""
 
 import logging
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from transformers import AutoTokenizer, PreTrainedModel
 from transformers.image_processing_base import ImageProcessingMixin
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from ..data.catalog import load_catalog, pair_queries, parse_columns, to_record
+from ..data.catalog import catalog_fingerprint, load_catalog, pair_queries, parse_columns, to_record
+from ..data.crops import CatalogPhotos
 from ..data.drawn import drawn_catalog
+from ..data.mosaic import MosaicComposer, MosaicConfig
 from ..data.pairs import ItemAugmentation, PairDataset
 from ..data.synthesis import ClutterBank, QuerySynthesisConfig, QuerySynthesizer, clutter_pool
 from ..data.tokenizer import train_sentencepiece_tokenizer
 from ..models.tiger_fg.configuration_tiger_fg import TigerFGConfig
+from ..models.tiger_fg.encoders_tiger_fg import backbone_from_pretrained
 from ..models.tiger_fg.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
 from ..models.tiger_fg.modeling_tiger_fg import TigerFGModel
 from ..models.tiger_fg.processing_tiger_fg import TigerFGProcessor
+from ..objectives.frozen_text import FrozenTextTokens
+from ..objectives.student import TrainingStudent
+from ..objectives.teacher import TeacherFeatures
+from ..objectives.weights import LossWeights
 from .arguments import DataArguments, ModelArguments
 
 logger = logging.getLogger(__name__)
@@ -42,10 +51,17 @@ def build_catalog(data: DataArguments, *, image_size: int, seed: int) -> Any:
     return pair_queries(catalog, load_catalog(data.items, columns=item_columns))
 
 
-def build_synthesizer(clutter: str | None, *, size: int) -> QuerySynthesizer:
+def build_clutter(clutter: str | None, pool: Literal["query", "item"], *, size: int) -> ClutterBank | None:
+    """Backgrounds from one of the two disjoint pools of `clutter`; None, for drawn ones, without it."""
+    return None if clutter is None else ClutterBank(clutter_pool(load_clutter(clutter), pool), side=max(size, 96))
+
+
+def build_synthesizer(
+    clutter: str | None, *, size: int, difficulty: Literal["easy", "default", "hard"] = "default"
+) -> QuerySynthesizer:
     """Queries of `size` pixels, on photos of the query pool of `clutter` or on drawn backgrounds."""
-    bank = None if clutter is None else ClutterBank(clutter_pool(load_clutter(clutter), "query"), side=max(size, 96))
-    return QuerySynthesizer(QuerySynthesisConfig(size=size), bank)
+    bank = build_clutter(clutter, "query", size=size)
+    return QuerySynthesizer(QuerySynthesisConfig.preset(difficulty, size=size), bank)
 
 
 def load_clutter(source: str):
@@ -57,17 +73,77 @@ def load_clutter(source: str):
     return datasets.load_dataset(source, split="train")
 
 
-def build_pairs(catalog: Any, data: DataArguments, *, image_size: int, seed: int) -> PairDataset:
-    """Training pairs: synthesised queries, or the catalog's own with varied light and quality."""
+def build_pairs(
+    catalog: Any, data: DataArguments, *, image_size: int, seed: int, hard_texts: bool = False
+) -> PairDataset:
+    """Training pairs: synthesised queries, or the catalog's own with varied light and quality; mosaics of items."""
     has_queries = "query_image" in catalog.column_names
+    mosaic = None
+    if data.mosaic_share:
+        config = MosaicConfig(
+            size=image_size, area=data.mosaic_range("mosaic_area"), overlay_probability=data.mosaic_overlays
+        )
+        mosaic = MosaicComposer(config, build_clutter(data.clutter, "item", size=image_size))
     return PairDataset(
         catalog,
-        build_synthesizer(data.clutter, size=image_size),
+        build_synthesizer(data.clutter, size=image_size, difficulty=data.query_difficulty),
         seed=seed,
         item_augmentation=ItemAugmentation(),
         augment_query_images=has_queries,
         cache_decoded=data.cache_decoded,
         cache_max_side=max(image_size * 3 // 2, 96),
+        mosaic=mosaic,
+        num_hard_texts=data.num_hard_texts if hard_texts else 0,
+    )
+
+
+def build_sampling(pairs: PairDataset, data: DataArguments) -> dict[str, Any]:
+    """Arguments of [`EpochBatchSampler`] beside the batch: which rows share mosaics."""
+    if not data.mosaic_share:
+        return {}
+    smallest, largest = data.mosaic_range("mosaic_items")
+    return {
+        "mosaic_share": data.mosaic_share,
+        "group_sizes": (int(smallest), int(largest)),
+        "categories": pairs.categories,
+        "item_ids": pairs.item_numbers,
+    }
+
+
+def build_student(model: PreTrainedModel, losses: LossWeights, *, freeze_text: bool) -> TrainingStudent:
+    """The model with what its losses need; a frozen text encoder runs once for each text."""
+    return TrainingStudent(
+        model,
+        losses.student_terms(),
+        frozen_text=FrozenTextTokens(model.text_model) if freeze_text else None,
+    )
+
+
+def build_teacher(
+    catalog: Any, model: ModelArguments, losses: LossWeights, folder: str | Path, *, fingerprint: str | None = None
+) -> TeacherFeatures | None:
+    """
+    Features of the frozen teacher, `--teacher` or else `--vision` as it was, kept in `folder`.
+
+    None where no loss asks for it, and, with a warning, where there is no encoder to be the teacher.
+    """
+    if not losses.needs_teacher:
+        return None
+    source = model.teacher or model.vision
+    if source is None:
+        logger.warning("Neither --teacher nor --vision is given: the losses srd and sdd are left out.")
+        return None
+    teacher = backbone_from_pretrained(source, "vision_config", torch.float32, {})
+    statistics = {"image_mean": IMAGENET_DEFAULT_MEAN, "image_std": IMAGENET_DEFAULT_STD, **_pixel_statistics(source)}
+    size = teacher.config.image_size
+    return TeacherFeatures.cached(
+        folder,
+        teacher.to("cuda" if torch.cuda.is_available() else "cpu"),
+        CatalogPhotos(catalog),
+        fingerprint=fingerprint or catalog_fingerprint(catalog),
+        image_size=size if isinstance(size, int) else size[0],
+        query_photos=CatalogPhotos(catalog, "query_image") if "query_image" in catalog.column_names else None,
+        **statistics,
     )
 
 

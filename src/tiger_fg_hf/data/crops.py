@@ -1,0 +1,42 @@
+"""What listing photos show in their boxes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from datasets import Dataset
+from PIL import Image
+
+from ..models.tiger_fg.image_loading_tiger_fg import load_rgb_image
+from .catalog import PairedCatalog, to_record
+
+
+def crop_to_box(image: Image.Image, box: Sequence[float] | None) -> Image.Image:
+    """The part of an image in `box` `[x0, y0, x1, y1]` (pixels, rounded outwards); all of it without a box."""
+    if box is None:
+        return image
+    x0, y0 = max(math.floor(box[0]), 0), max(math.floor(box[1]), 0)
+    x1, y1 = min(math.ceil(box[2]), image.width), min(math.ceil(box[3]), image.height)
+    return image.crop((x0, y0, x1, y1)) if x0 < x1 and y0 < y1 else image
+
+
+class CatalogPhotos(Sequence):
+    """Photos of a catalog, decoded as they are read.
+
+    Args:
+        catalog: from `load_catalog` or `pair_queries`, not streamed.
+        column: `"image"`, of which only the box is shown where there is one, or `"query_image"`, shown whole.
+    """
+
+    def __init__(self, catalog: Dataset | PairedCatalog, column: str = "image"):
+        self.catalog, self.column = catalog, column
+
+    def __len__(self) -> int:
+        return len(self.catalog)
+
+    def __getitem__(self, row: Any) -> Any:
+        record = to_record(self.catalog[row])
+        image = load_rgb_image(record[self.column], name=f"row {row} (item {record['item_id']!r}), {self.column}")
+        return crop_to_box(image, record["box"]) if self.column == "image" else image

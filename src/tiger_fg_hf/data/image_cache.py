@@ -1,0 +1,58 @@
+"""Decoded listing photos and their mattes, kept in memory that forked workers share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+from .matte import object_matte
+
+
+class ImageCache:
+    """Photos and mattes in two flat arrays: a list of images would be copied, page by page, into every worker.
+
+    Args:
+        listings: for each row the RGB photo and its box `[x0, y0, x1, y1]` in pixels or None.
+        max_side: a photo whose longer side exceeds this many pixels is kept scaled down to it.
+    """
+
+    def __init__(self, listings: Iterable[tuple[Image.Image, list[float] | None]], max_side: int):
+        pixels, alphas = bytearray(), bytearray()
+        starts, alpha_starts, shapes, scales = [], [], [], []
+        for image, box in listings:
+            full = image.size
+            if max(full) > max_side:
+                image = image.copy()
+                image.thumbnail((max_side, max_side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+            scale = (image.width / full[0], image.height / full[1])
+            matte = object_matte(image, scale_box(box, scale))
+            starts.append(len(pixels))
+            alpha_starts.append(-1 if matte is None else len(alphas))
+            shapes.append((image.height, image.width))
+            scales.append(scale)
+            pixels += np.asarray(image).tobytes()
+            alphas += b"" if matte is None else matte.tobytes()
+        self._pixels = np.frombuffer(pixels, np.uint8)
+        self._alphas = np.frombuffer(alphas, np.uint8)
+        self._starts, self._alpha_starts = np.array(starts, np.int64), np.array(alpha_starts, np.int64)
+        self._shapes, self._scales = np.array(shapes, np.int64), np.array(scales)
+
+    def photo(self, row: int) -> tuple[np.ndarray, tuple[float, float]]:
+        """Return a row's photo, `[H, W, 3]` uint8, and its width and height as shares of the full photo's."""
+        height, width = self._shapes[row]
+        start = self._starts[row]
+        scale_x, scale_y = self._scales[row].tolist()
+        return self._pixels[start : start + height * width * 3].reshape(height, width, 3), (scale_x, scale_y)
+
+    def matte(self, row: int) -> np.ndarray | None:
+        """Return a row's matte, `[H, W]` uint8, or None where there is none."""
+        height, width = self._shapes[row]
+        start = self._alpha_starts[row]
+        return None if start < 0 else self._alphas[start : start + height * width].reshape(height, width)
+
+
+def scale_box(box: list[float] | None, scale: tuple[float, float]) -> list[float] | None:
+    """Scale a box `[x0, y0, x1, y1]` by factors of x and y."""
+    return None if box is None else [side * scale[index % 2] for index, side in enumerate(box)]

@@ -1,0 +1,106 @@
+"""All of a catalog but its images, in memory: read once, kept compact, and searched for texts of other categories."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from .catalog import IMAGE_COLUMNS, PairedCatalog, to_record
+
+_KEPT = ("item_id", "title", "category", "attributes", "box")
+
+
+class TextTable:
+    """Records of a catalog without their images, in one flat array that forked workers share.
+
+    Objects would be copied, page by page, into every worker as their reference counts change.
+
+    Args:
+        catalog: from `load_catalog` or `pair_queries`, not streamed.
+
+    Raises:
+        ValueError: if a row has an empty `item_id`, or a box or attributes that cannot be read, naming the item.
+    """
+
+    def __init__(self, catalog: Dataset | PairedCatalog):
+        listings = catalog.items if isinstance(catalog, PairedCatalog) else catalog
+        listings = listings.select_columns([name for name in listings.column_names if name not in IMAGE_COLUMNS])
+        encoded = bytearray()
+        ends = [0]
+        numbers: dict[str, dict[str | None, int]] = {name: {None: -1} for name in ("item_id", "title", "category")}
+        codes: dict[str, list[int]] = {name: [] for name in numbers}
+        for row in listings:
+            record = to_record(row)
+            encoded += json.dumps({name: record[name] for name in _KEPT}).encode()
+            ends.append(len(encoded))
+            for name, numbered in numbers.items():
+                codes[name].append(numbered.setdefault(record[name] or None, len(numbered) - 1))
+        rows = np.array(catalog.listing_rows if isinstance(catalog, PairedCatalog) else range(len(listings)), np.int64)
+        self._bytes = np.frombuffer(encoded, np.uint8)
+        self._starts, self._ends = np.array(ends[:-1])[rows], np.array(ends[1:])[rows]
+        self._items, self._titles, self._categories = (np.array(codes[name], np.int64)[rows] for name in numbers)
+        self._category_names = [name for name in numbers["category"] if name is not None]
+        # Rows of one category lie side by side in this order, so that "any row of another" is one draw.
+        known = np.flatnonzero(self._categories >= 0)
+        self._by_category = known[np.argsort(self._categories[known], kind="stable")]
+        self._spans = np.searchsorted(self._categories[self._by_category], np.arange(len(self._category_names) + 1))
+        self._titled = np.flatnonzero(self._titles >= 0)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """Return a row's `item_id`, `title`, `category`, `attributes` and `box`, as in `to_record`."""
+        return json.loads(self._bytes[self._starts[row] : self._ends[row]].tobytes())
+
+    @property
+    def categories(self) -> list[str | None]:
+        """Category of each row, None without one."""
+        return [None if code < 0 else self._category_names[code] for code in self._categories.tolist()]
+
+    @property
+    def items(self) -> np.ndarray:
+        """Number of each row's item, `[rows]` int64: equal for equal `item_id`."""
+        return self._items
+
+    def draw_others(self, row: int, count: int, rng: np.random.Generator) -> list[int]:
+        """Draw rows whose text is wrong for a row.
+
+        They are rows of another known category; for a row without category, any rows with a title. Never rows of the
+        same item or with the same title. A row may be drawn twice.
+
+        Raises:
+            ValueError: if there is no such row.
+        """
+        category = self._categories[row]
+        if category < 0:
+            candidates, first, skipped = self._titled, 0, 0
+        else:
+            first, end = self._spans[category : category + 2].tolist()
+            candidates, skipped = self._by_category, end - first
+        available = len(candidates) - skipped
+        drawn = []
+        for place in rng.integers(available, size=count) if available else ():
+            # Nearly always the first try fits; else the next that does.
+            for step in range(available):
+                index = (place + step) % available
+                other = candidates[index if index < first else index + skipped]
+                if self._items[other] != self._items[row] and not self._same_title(other, row):
+                    drawn.append(int(other))
+                    break
+        if len(drawn) < count:
+            raise ValueError(
+                f"row {row} (item {self[row]['item_id']!r}): no text of another item and category to tell it from"
+            )
+        return drawn
+
+    def _same_title(self, row: int, other: int) -> bool:
+        return self._titles[row] >= 0 and self._titles[row] == self._titles[other]
+
+
+def text_record(record: dict[str, Any]) -> dict[str, Any]:
+    """What of a record is text: `title`, `category` and `attributes`."""
+    return {name: record[name] for name in ("title", "category", "attributes")}

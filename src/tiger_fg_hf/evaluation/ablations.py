@@ -1,0 +1,61 @@
+"""TIGER-FG with one part of its item tower changed, for ablations; parameters keep their names."""
+
+import torch
+
+from ..models.tiger_fg.configuration_tiger_fg import TigerFGConfig
+from ..models.tiger_fg.modeling_tiger_fg import (
+    TigerFGGroundingModel,
+    TigerFGGroundingOutput,
+    TigerFGGuidedPooling,
+    TigerFGModel,
+    additive_mask,
+    safe_mask,
+)
+
+
+class WithoutAppearanceModel(TigerFGModel):
+    """Without `f_a`: the class token takes the place of the guided pooling. Its grounding map is uniform."""
+
+    def _build_item_tower(self, config: TigerFGConfig) -> None:
+        super()._build_item_tower(config)
+        self.grounding_model.guided_pooling = _ClassTokenPooling(config)
+
+
+class VisionFirstModel(TigerFGModel):
+    """The slots read the patches first and the text second, so that the text does not guide what they read."""
+
+    def _build_item_tower(self, config: TigerFGConfig) -> None:
+        super()._build_item_tower(config)
+        self.grounding_model = _VisionFirstGroundingModel(config)
+
+
+class _ClassTokenPooling(TigerFGGuidedPooling):
+    def forward(
+        self, focus: torch.Tensor, cls: torch.Tensor, patches: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return cls, patches.new_full(patches.shape[:2], 1 / patches.shape[1], dtype=torch.float32)
+
+
+class _VisionFirstGroundingModel(TigerFGGroundingModel):
+    def forward(self, cls=None, patches=None, text=None, text_mask=None, image_mask=None) -> TigerFGGroundingOutput:
+        """As [`TigerFGGroundingModel.forward`]; items have pictures here."""
+        slots = self.slots.expand(len(patches), -1, -1)
+        for layer in self.visual_layers:
+            slots = layer(slots, patches, None, image_mask)
+        if text is not None:
+            has_text = attention_mask = None
+            if text_mask is not None:
+                has_text = text_mask.any(dim=-1)
+                attention_mask = additive_mask(safe_mask(text_mask), slots)
+            tokens = self.text_projection(text)
+            for layer in self.text_layers:
+                slots = layer(slots, tokens, attention_mask, has_text)
+        focus, slot_weights = self.slot_pooling(slots)
+        appearance, patch_weights = self.guided_pooling(focus, cls, patches)
+        return TigerFGGroundingOutput(
+            last_hidden_state=slots,
+            slot_weights=slot_weights,
+            focus=focus,
+            appearance=appearance,
+            patch_weights=patch_weights,
+        )

@@ -1,0 +1,39 @@
+"""Cached photos and mattes are those of the photos at their kept size."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from tiger_fg_hf.data.image_cache import ImageCache, scale_box
+from tiger_fg_hf.data.matte import object_matte
+
+
+def photo(size, background="white") -> Image.Image:
+    image = Image.new("RGB", size, background)
+    ImageDraw.Draw(image).ellipse((size[0] // 4, size[1] // 4, size[0] // 2, size[1] // 2), fill=(120, 30, 60))
+    return image
+
+
+def test_photos_and_mattes_are_kept():
+    listings = [(photo((60, 40)), None), (photo((50, 70), "teal"), None), (photo((80, 64)), [20.0, 16, 41, 33])]
+    cache = ImageCache(listings, 80)
+    for row, (image, box) in enumerate(listings):
+        pixels, scale = cache.photo(row)
+        assert scale == (1, 1)
+        assert np.array_equal(pixels, np.asarray(image))
+        matte = object_matte(image, box)
+        assert (matte is None) == (row == 1)
+        assert cache.matte(row) is None if matte is None else np.array_equal(cache.matte(row), matte)
+
+
+def test_large_photos_are_scaled_down():
+    cache = ImageCache([(photo((200, 100)), [50, 25, 101, 51])], 100)
+    pixels, scale = cache.photo(0)
+    assert pixels.shape == (50, 100, 3)
+    assert scale == (0.5, 0.5)
+    assert scale_box([50, 25, 101, 51], scale) == pytest.approx([25, 12.5, 50.5, 25.5])
+    assert np.array_equal(cache.matte(0), object_matte(Image.fromarray(pixels), [25, 12.5, 50.5, 25.5]))
+
+
+def test_no_photos():
+    ImageCache([], 80)

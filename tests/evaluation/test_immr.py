@@ -1,0 +1,158 @@
+"""The IMMR benchmark on disk."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from benchmark_models import drawn_products
+from datasets import Dataset
+from PIL import Image
+
+from tiger_fg_hf import load_catalog
+from tiger_fg_hf.data.catalog import pair_queries
+from tiger_fg_hf.data.mosaic import MosaicConfig
+from tiger_fg_hf.data.synthesis import ClutterBank
+from tiger_fg_hf.evaluation.immr import IMMRConfig, build_immr, draw_distractors, load_immr
+
+CONFIG = IMMRConfig(seed=3, mosaics=MosaicConfig(size=64))
+
+
+@pytest.fixture(scope="module")
+def catalog():
+    return drawn_products(10)
+
+
+@pytest.fixture(scope="module")
+def built(catalog, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("immr") / "benchmark"
+    return folder, build_immr(catalog, folder, CONFIG)
+
+
+def noise(count: int, seed: int) -> ClutterBank:
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+    return ClutterBank([Image.fromarray(photo) for photo in pixels], side=16)
+
+
+def test_same_arguments_give_the_same_bytes(catalog, built, tmp_path):
+    again = build_immr(catalog, tmp_path / "again", CONFIG)
+    assert again.meta == built[1].meta
+    assert list(again.mosaic) == list(built[1].mosaic)
+    other = build_immr(catalog, tmp_path / "other", IMMRConfig(seed=4, mosaics=CONFIG.mosaics))
+    assert other.meta["content"] != again.meta["content"]
+    # A seed draws mosaics; the catalog's own queries and listings stay.
+    assert list(other.queries) == list(again.queries)
+    assert list(other.normal) == list(again.normal)
+
+
+def test_own_queries_and_listings_keep_their_bytes(catalog, built):
+    benchmark = built[1]
+    assert benchmark.queries["item_id"] == benchmark.normal["item_id"] == benchmark.mosaic["item_id"]
+    for row, source in enumerate(catalog):
+        assert benchmark.queries[row]["query_image"]["bytes"] == source["query_image"]["bytes"]
+        assert benchmark.normal[row]["image"]["bytes"] == source["image"]["bytes"]
+        assert benchmark.normal[row]["box"] == source["box"]
+    assert benchmark.records()[0]["title"] == catalog[0]["title"]
+    assert benchmark.records()[0]["attributes"]["color"] == catalog[0]["attributes"]["color"]
+
+
+def test_mosaics_show_the_target_among_other_categories(built):
+    category_of = dict(zip(built[1].normal["item_id"], built[1].normal["category"], strict=True))
+    for row in built[1].mosaic:
+        categories = [category_of[item_id] for item_id in (row["item_id"], *row["distractors"])]
+        assert 2 <= len(set(categories)) == len(categories) <= 4
+        x0, y0, x1, y1 = row["box"]
+        assert row["target_area"] == pytest.approx((x1 - x0) * (y1 - y0) / 64**2)
+        assert Image.open(io.BytesIO(row["image"]["bytes"])).size == (64, 64)
+
+
+def test_products_without_queries_get_one_synthesised(catalog, tmp_path):
+    benchmark = build_immr(catalog.remove_columns("query_image"), tmp_path / "b", CONFIG)
+    assert benchmark.meta["queries"] == benchmark.meta["products"] == 10
+    pictures = [Image.open(io.BytesIO(row["query_image"]["bytes"])) for row in benchmark.queries]
+    assert all(max(picture.size) == CONFIG.queries.size for picture in pictures)
+
+
+def test_any_catalog_gives_one_listing_a_product(catalog, tmp_path):
+    views = drawn_products(6, views=2)
+    rows = [views[index] for index in range(len(views))]
+    rows[2]["category"] = None  # its product's other listing has one
+    rows[4]["image"] = rows[5]["image"] = None  # nothing to show
+    changed = load_catalog(Dataset.from_list(rows, features=views.features))
+    benchmark = build_immr(changed, tmp_path / "b", CONFIG)
+    assert benchmark.normal["item_id"] == [rows[index]["item_id"] for index in (0, 3, 6, 8, 10)]
+    assert benchmark.meta["left_out"] == 3
+    # Every view's query is one, but for the row that came before its product had a listing.
+    assert benchmark.meta["queries"] == 9
+
+
+def test_real_queries_joined_to_listings(catalog, tmp_path):
+    photos = Dataset.from_list(
+        [{"item_id": catalog[row]["item_id"], "image": catalog[row]["query_image"]} for row in (1, 1, 0)],
+        features=catalog.select_columns(["item_id", "image"]).features,
+    )
+    benchmark = build_immr(pair_queries(load_catalog(photos), catalog), tmp_path / "b", CONFIG_OF_TWO)
+    assert benchmark.normal["item_id"] == [catalog[1]["item_id"], catalog[0]["item_id"]]
+    assert benchmark.queries["item_id"] == [catalog[1]["item_id"]] * 2 + [catalog[0]["item_id"]]
+
+
+CONFIG_OF_TWO = IMMRConfig(mosaics=MosaicConfig(size=64), distractors=(1, 1))
+
+
+def test_pictures_are_embedded(catalog, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.open(io.BytesIO(catalog[0]["image"]["bytes"])).save(path)
+    rows = [{"item_id": str(row), "title": "t", "category": str(row), "image": str(path)} for row in range(2)]
+    benchmark = build_immr(load_catalog(Dataset.from_list(rows)), tmp_path / "b", CONFIG_OF_TWO)
+    content = path.read_bytes()
+    path.unlink()
+    assert load_immr(tmp_path / "b").normal[1]["image"]["bytes"] == content
+    assert benchmark.normal[0]["box"] is None
+
+
+def test_what_is_there_is_read_and_what_differs_is_refused(catalog, built):
+    folder, benchmark = built
+    assert build_immr(catalog, folder, CONFIG).meta == benchmark.meta
+    with pytest.raises(ValueError, match="differs in catalog; choose another folder"):
+        build_immr(catalog.select(range(9)), folder, CONFIG)
+    with pytest.raises(ValueError, match="differs in clutter, config"):
+        build_immr(catalog, folder, IMMRConfig(), item_clutter=noise(2, 0))
+
+
+def test_a_folder_is_written_whole_or_not_at_all(catalog, tmp_path):
+    with pytest.raises(ValueError, match="fewer than 2 categories"):
+        build_immr(catalog.select([0]), tmp_path / "b", CONFIG_OF_TWO)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError, match="holds no complete benchmark"):
+        load_immr(tmp_path / "b")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="no benchmark"):
+        build_immr(catalog, tmp_path / "b", CONFIG)
+
+
+def test_changed_content_is_noticed(catalog, tmp_path):
+    build_immr(catalog, tmp_path / "b", CONFIG)
+    meta = json.loads((tmp_path / "b" / "immr.json").read_text())
+    (tmp_path / "b" / "immr.json").write_text(json.dumps(meta | {"content": "0" * 32}))
+    with pytest.raises(ValueError, match="not what was written there"):
+        load_immr(tmp_path / "b")
+
+
+def test_pools_that_share_a_photo_are_refused(catalog, tmp_path):
+    query, item = noise(4, 0), noise(4, 1)
+    item.pixels[2] = query.pixels[3]
+    with pytest.raises(ValueError, match=r"share 1 photos \(item_clutter\[2\]"):
+        build_immr(catalog, tmp_path / "b", CONFIG, query_clutter=query, item_clutter=item)
+
+
+def test_distractors_need_other_categories():
+    rng = np.random.default_rng(0)
+    drawn = draw_distractors(["a", "b", "b", None, "c"], 0, (2, 2), rng)
+    assert len(drawn) == 2
+    assert 4 in drawn
+    assert 3 not in drawn
+    with pytest.raises(ValueError, match="fewer than 3 categories"):
+        draw_distractors(["a", "b", "b"], 0, (2, 2), rng)
+    with pytest.raises(ValueError, match="has no category"):
+        draw_distractors([None, "b"], 0, (1, 1), rng)
