@@ -19,6 +19,7 @@ from tiger_fg_hf.data.mosaic import MosaicConfig
 from tiger_fg_hf.data.pairs import PairDataset
 from tiger_fg_hf.data.synthesis import ClutterBank, QuerySynthesisConfig
 from tiger_fg_hf.evaluation.immr import IMMRBenchmark, IMMRConfig, build_immr, load_immr
+from tiger_fg_hf.training.arguments import DataArguments
 from tiger_fg_hf.training.setup import build_catalog, build_clutter, build_pairs
 
 
@@ -94,9 +95,13 @@ class BenchmarkData:
     def clutter(self, pool: Literal["query", "item"], side: int) -> ClutterBank | None:
         return build_clutter(self.setup.data.clutter, pool, size=side)
 
+    def arguments(self, *, mosaics: bool) -> DataArguments:
+        """How training pairs are made for systems with or without mosaics."""
+        return self.setup.data if mosaics else replace(self.setup.data, mosaic_share=0.0)
+
     def pairs(self, *, seed: int, mosaics: bool, hard_texts: bool, true_boxes: bool) -> torch.utils.data.Dataset:
         """Training pairs; the same rows, queries and augmentation for every system."""
-        data = self.setup.data if mosaics else replace(self.setup.data, mosaic_share=0.0)
+        data = self.arguments(mosaics=mosaics)
         if mosaics and not data.mosaic_share:
             raise ValueError("--mosaic_share must be positive: some systems are trained with mosaics.")
         pairs = build_pairs(

@@ -250,7 +250,9 @@ def _train(
         partial(RetrievalTask, weights=weights, teacher=teacher),
         num_workers=setup.data.num_workers,
         frozen=frozen,
-        sampling=build_sampling(pairs, setup.data) if system.mosaics else {},
+        sampling=build_sampling(
+            pairs, data.arguments(mosaics=system.mosaics), batch_size=train_args.batch_size, seed=run.seed
+        ),
         fixed={"settings": settings},
     )
     if student.frozen_text is not None and not tokens.is_file():

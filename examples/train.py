@@ -75,7 +75,9 @@ def main(argv: list[str] | None = None) -> dict:
         num_workers=data_args.num_workers,
         evaluate=evaluate,
         frozen=frozen,
-        sampling=build_sampling(pairs, data_args),
+        sampling=build_sampling(
+            pairs, data_args, batch_size=train_args.batch_size * accelerator.num_processes, seed=train_args.seed
+        ),
         fixed={
             "freeze_text": model_args.freeze_text,
             "freeze_stem": model_args.freeze_stem,
@@ -83,6 +85,7 @@ def main(argv: list[str] | None = None) -> dict:
             "num_hard_texts": data_args.num_hard_texts,
             "mosaics": [data_args.mosaic_share, data_args.mosaic_items, data_args.mosaic_area],
             "query_difficulty": data_args.query_difficulty,
+            "batches": [data_args.hard_negatives, data_args.group_products],
         },
         facts={"data": {"fingerprint": catalog_fingerprint(catalog), "rows": len(catalog)}, "arguments": arguments},
     )

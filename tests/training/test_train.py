@@ -171,6 +171,7 @@ def test_frozen_text_encoder_stays_as_it_is(train, tmp_path):
         ({"batch_size": 16}, "global_batch_size: 8 there, 16 now"),
         ({"head_lr": 1e-4}, "head_lr: 0.002 there, 0.0001 now"),
         ({"ema_decay": 0.9, "grad_cache_chunk": 4}, "ema_decay: 0.0 there, 0.9 now, grad_cache_chunk: 0 there, 4 now"),
+        ({"num_hard_texts": 0}, "num_hard_texts: 1 there, 0 now"),
         ({"seed": 3, "max_steps": 9}, "seed: 0 there, 3 now, max_steps: 8 there, 9 now"),
     ],
 )

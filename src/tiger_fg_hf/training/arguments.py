@@ -92,6 +92,13 @@ class DataArguments:
     )
     mosaic_overlays: float = field(default=0.0, metadata={"help": "Share of mosaics with promotional overlays."})
     num_hard_texts: int = field(default=1, metadata={"help": "Mismatched texts of a pair, where the losses use them."})
+    hard_negatives: str | None = field(
+        default=None,
+        metadata={"help": "File of examples/mine_negatives.py: rows come in batches with rows they are mistaken for."},
+    )
+    group_products: bool = field(
+        default=False, metadata={"help": "Rows of one product come in the same batch; see --multi_positive."}
+    )
     feature_cache: str | None = field(
         default=None, metadata={"help": "Folder of the teacher's features; in the run's folder by default."}
     )

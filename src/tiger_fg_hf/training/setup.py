@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from transformers import AutoTokenizer, PreTrainedModel
 from transformers.image_processing_base import ImageProcessingMixin
@@ -26,6 +27,7 @@ from ..objectives.student import TrainingStudent
 from ..objectives.teacher import TeacherFeatures
 from ..objectives.weights import LossWeights
 from .arguments import DataArguments, ModelArguments
+from .hard_batches import HardBatchOrder
 
 logger = logging.getLogger(__name__)
 
@@ -97,17 +99,30 @@ def build_pairs(
     )
 
 
-def build_sampling(pairs: PairDataset, data: DataArguments) -> dict[str, Any]:
-    """Arguments of [`EpochBatchSampler`] beside the batch: which rows share mosaics."""
-    if not data.mosaic_share:
-        return {}
-    smallest, largest = data.mosaic_range("mosaic_items")
-    return {
-        "mosaic_share": data.mosaic_share,
-        "group_sizes": (int(smallest), int(largest)),
-        "categories": pairs.categories,
-        "item_ids": pairs.item_numbers,
-    }
+def build_sampling(pairs: PairDataset, data: DataArguments, *, batch_size: int, seed: int) -> dict[str, Any]:
+    """
+    Arguments of [`EpochBatchSampler`] beside the batch: which rows share mosaics, and which share a batch.
+
+    Args:
+        batch_size: rows of the global batch.
+
+    Raises:
+        ValueError: the file of hard negatives does not fit the catalog.
+    """
+    sampling: dict[str, Any] = {}
+    if data.mosaic_share:
+        smallest, largest = data.mosaic_range("mosaic_items")
+        sampling = {
+            "mosaic_share": data.mosaic_share,
+            "group_sizes": (int(smallest), int(largest)),
+            "categories": pairs.categories,
+            "item_ids": pairs.item_numbers,
+        }
+    if data.hard_negatives or data.group_products:
+        neighbours = None if data.hard_negatives is None else torch.from_numpy(np.load(data.hard_negatives))
+        items = torch.tensor(pairs.item_numbers) if data.group_products else None
+        sampling["order"] = HardBatchOrder(len(pairs), batch_size, neighbours=neighbours, item_ids=items, seed=seed)
+    return sampling
 
 
 def build_student(model: PreTrainedModel, losses: LossWeights, *, freeze_text: bool) -> TrainingStudent:

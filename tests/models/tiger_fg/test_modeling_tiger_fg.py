@@ -394,7 +394,20 @@ def test_literal_appearance_feature_is_the_pooled_patches():
     model, inputs = tiny_model("item", appearance_gate_init=None), tiny_inputs("item")
     output = run(model, inputs)
     patches = model.encode_item_image(inputs["pixel_values"]).patches
-    torch.testing.assert_close(output.appearance, torch.einsum("bn,bnd->bd", output.grounding.flatten(1), patches))
+    pooled = torch.einsum("bn,bnd->bd", output.grounding.flatten(1), patches)
+    torch.testing.assert_close(output.appearance, model.grounding_model.guided_pooling.value(pooled))
+    # A region is embedded as an item that looks at nothing else, but for the semantic focus.
+    region = torch.nn.functional.normalize(model.visual_projection(output.appearance), dim=-1)
+    torch.testing.assert_close(model.embed_region(pooled), region)
+
+
+def test_gate_starts_alike_for_all_items():
+    model, inputs = TigerFGItemModel(tiny_config("item", appearance_gate_init=-1.0)).eval(), tiny_inputs("item")
+    output = run(model, inputs)
+    tokens = model.encode_item_image(inputs["pixel_values"])
+    pooled = torch.einsum("bn,bnd->bd", output.grounding.flatten(1), tokens.patches)
+    share = torch.tensor(-1.0).sigmoid()
+    torch.testing.assert_close(output.appearance, (1 - share) * tokens.cls + share * pooled)
 
 
 def test_projection_keeps_the_backbones_cosines():

@@ -1,0 +1,87 @@
+"""
+Mines hard negatives of a catalog with a trained model: for each row, rows that its query is easily mistaken for.
+
+    python examples/mine_negatives.py --model runs/abo --data abo/train.parquet --clutter clutter.parquet \\
+        --output runs/negatives.npy
+    accelerate launch examples/train.py ... --hard_negatives runs/negatives.npy
+
+The file holds `[rows, negatives]` row numbers, hardest first, -1 where there are fewer. Rows of the same product are
+never negatives, nor are those that score about as high as the query's own item: they may be the product under another
+id.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import HfArgumentParser
+
+from tiger_fg_hf import (
+    TigerFGItemModel,
+    TigerFGProcessor,
+    TigerFGQueryModel,
+    encode_items,
+    encode_queries,
+    load_catalog,
+)
+from tiger_fg_hf.data.catalog import parse_columns
+from tiger_fg_hf.data.collator import stable_id
+from tiger_fg_hf.data.records import CatalogRecords, synthesize_queries
+from tiger_fg_hf.training.mining import mine_hard_negatives
+from tiger_fg_hf.training.setup import build_synthesizer
+
+
+@dataclass
+class MiningArguments:
+    """What is mined."""
+
+    model: str = field(metadata={"help": "TIGER-FG checkpoint."})
+    data: str = field(metadata={"help": "Training catalog."})
+    output: str = field(metadata={"help": "File of the negatives, .npy."})
+    columns: str | None = field(default=None, metadata={"help": "Its columns, as 'title=name,attributes=color'."})
+    clutter: str | None = field(default=None, metadata={"help": "Photos that synthesised queries are set on."})
+    negatives: int = field(default=8, metadata={"help": "Negatives of each row."})
+    top_k: int = field(default=50, metadata={"help": "Best items that they are drawn from."})
+    relative_margin: float = field(default=0.05, metadata={"help": "How far below the own item's score they stay."})
+    batch_size: int = field(default=64, metadata={"help": "Images per forward pass."})
+    num_workers: int = field(default=0, metadata={"help": "Processes that prepare data."})
+    seed: int = field(default=0, metadata={"help": "Seed of synthesised queries and of the draw."})
+
+
+def main(argv: list[str] | None = None) -> None:
+    (args,) = HfArgumentParser(MiningArguments).parse_args_into_dataclasses(argv)
+    catalog = load_catalog(args.data, columns=parse_columns(args.columns) if args.columns else None)
+    processor = TigerFGProcessor.from_pretrained(args.model)
+    items = CatalogRecords(catalog)
+    queries = items
+    if "query_image" not in catalog.column_names:
+        synthesizer = build_synthesizer(args.clutter, size=processor.image_processor.size["height"])
+        queries = synthesize_queries(catalog, synthesizer, seed=args.seed)
+    options = {
+        "batch_size": args.batch_size,
+        "num_workers": args.num_workers,
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "show_progress": True,
+    }
+    pictures = [query["query_image"] for query in queries]
+    query_embeds = encode_queries(TigerFGQueryModel.from_pretrained(args.model), processor, pictures, **options)
+    item_embeds = encode_items(TigerFGItemModel.from_pretrained(args.model), processor, items, **options)
+    ids = torch.tensor([stable_id(str(item_id)) for item_id in catalog["item_id"]])
+    found = mine_hard_negatives(
+        query_embeds,
+        item_embeds,
+        ids,
+        ids,
+        num_negatives=args.negatives,
+        top_k=args.top_k,
+        relative_margin=args.relative_margin,
+        seed=args.seed,
+    )
+    Path(args.output).parent.mkdir(parents=True, exist_ok=True)
+    np.save(args.output, found.numpy())
+    print(f"{args.output}: {(found >= 0).sum(1).float().mean():.1f} negatives a row, for {len(found)} rows")
+
+
+if __name__ == "__main__":
+    main()
