@@ -289,3 +289,10 @@ def test_arguments_that_the_benchmark_sets_are_refused():
     assert setup.losses == LossWeights(i2v=0.25)
     assert setup.train.max_steps == 7
     assert len(setup.bench.system_names) == len(SYSTEMS) + len(ABLATIONS)
+
+
+def test_loader_and_step_are_timed(command, capsys):
+    import loader
+
+    assert loader.main([str(command.recipe), "--max_steps", "2"]) in (0, 1)
+    assert "loader / step" in capsys.readouterr().out

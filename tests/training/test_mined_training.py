@@ -19,10 +19,9 @@ def test_mined_negatives_share_batches(tmp_path, fresh_accelerate, capsys):
     train = load_script(TRAIN_SCRIPT)
     train.main([str(recipe), "--output_dir", str(tmp_path / "first")])
 
-    load_script(MINE_SCRIPT).main(
-        ["--model", str(tmp_path / "first"), "--data", str(folder), "--output", str(negatives), "--negatives", "3"]
-        + ["--relative_margin", "0"]
-    )
+    flags = ["--negatives", "3", "--relative_margin", "0"]
+    files = ["--model", str(tmp_path / "first"), "--data", str(folder), "--output", str(negatives)]
+    load_script(MINE_SCRIPT).main([*files, *flags])
     found = np.load(negatives)
     assert found.shape == (24, 3)
     items = load_catalog(folder)["item_id"]
