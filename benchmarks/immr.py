@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import datasets
 import torch
@@ -39,6 +39,8 @@ from immr_run import (
 from immr_systems import BY_NAME
 
 from tiger_fg_hf import TigerFGModel, TigerFGProcessor
+from tiger_fg_hf.evaluation.immr import IMMRBenchmark
+from tiger_fg_hf.evaluation.immr_scores import GALLERIES
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -116,7 +118,28 @@ def evaluate_checkpoint(setup: Setup, data: BenchmarkData) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "evaluation.md").write_text(markdown)
     (folder / "evaluation.json").write_text(json.dumps({"summary": summarize(benchmark, scores), **numbers}, indent=2))
+    for gallery in GALLERIES:  # for model cards
+        (folder / f"{gallery}.json").write_text(json.dumps(card_numbers(benchmark, numbers, gallery), indent=2))
     print(markdown)
+
+
+def card_numbers(benchmark: IMMRBenchmark, numbers: dict[str, Any], gallery: str) -> dict[str, Any]:
+    """What `examples/publish.py` reads of one gallery, in shares of 1 as `examples/evaluate.py` writes them."""
+
+    def shares(interval: dict[str, float] | None) -> dict[str, float] | None:
+        return None if interval is None else {name: interval[name] / 100 for name in ("mean", "low", "high")}
+
+    pointing = numbers["grounding"][f"pointing {gallery}"]
+    return {
+        "metrics": {name: shares(interval) for name, interval in numbers["metrics"][gallery].items()},
+        "chance": {"recall@1": 1 / len(benchmark.normal)},
+        "pointing": shares(pointing),
+        "pointing_chance": None if pointing is None else pointing["chance"] / 100,
+        "num_queries": len(benchmark.queries),
+        "num_items": len(benchmark.normal),
+        "confidence": 0.95,
+        "seed": 0,
+    }
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from immr_results import load_result, save_result  # noqa: E402
 from immr_systems import ABLATIONS, BY_NAME, OURS, SYSTEMS  # noqa: E402
 from immr_tables import target_groups  # noqa: E402
 
+from tiger_fg_hf.hub.card import results_table  # noqa: E402
 from tiger_fg_hf.objectives.weights import LossWeights  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
@@ -214,6 +215,10 @@ def test_evaluation_of_a_checkpoint(command, capsys):
     assert "## Robustness" in printed
     found = json.loads((command.output / "evaluation" / "evaluation.json").read_text())
     assert found["summary"] == load_result(folder).summary
+    card = json.loads((command.output / "evaluation" / "mosaic.json").read_text())
+    assert card["metrics"]["recall@1"]["mean"] == pytest.approx(found["summary"]["mosaic"]["recall@1"])
+    assert 0 <= card["pointing"]["mean"] <= 1
+    assert "Drawn mosaics | 24 → 24" in results_table({"Drawn mosaics": card})
 
 
 def test_results_are_read_as_they_were_written(command, tmp_path):
