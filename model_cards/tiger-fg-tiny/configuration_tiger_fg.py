@@ -95,10 +95,11 @@ class TigerFGItemConfig(TigerFGQueryConfig):
             Epsilon of its layer norms.
         attention_dropout (`float`, defaults to 0.0):
             Dropout of its attention weights, in [0, 1).
-        appearance_gate_init (`float`, *optional*, defaults to -2.0):
-            Start of the per-channel gate `sigmoid(gate)` by which the appearance feature departs from the class token
-            towards the guided pooling of the patches. `None` removes the gate: the appearance feature is the guided
-            pooling alone, the literal reading of the paper.
+        appearance_gate_init (`float`, *optional*, defaults to 0.0):
+            Start of the gate by which the appearance feature departs from the class token towards the guided pooling
+            of the patches: per channel `sigmoid(W [f_m; v_cls] + b)` with `W` zero and `b` this value at first.
+            `None` removes the gate: the appearance feature is the guided pooling alone, the literal reading of the
+            paper.
         merge_init_zero (`bool`, defaults to `True`):
             Whether the branch that adds the semantic focus to the embedding starts at zero, so that an untrained item
             embedding is that of its image.
@@ -116,7 +117,7 @@ class TigerFGItemConfig(TigerFGQueryConfig):
     hidden_act: str = "gelu"
     layer_norm_eps: float = 1e-6
     attention_dropout: float = 0.0
-    appearance_gate_init: float | None = -2.0
+    appearance_gate_init: float | None = 0.0
     merge_init_zero: bool = True
 
     def __post_init__(self, **kwargs):

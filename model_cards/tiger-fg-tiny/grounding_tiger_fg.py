@@ -155,20 +155,30 @@ class TigerFGGuidedPooling(nn.Module):
         self.guide = TigerFGMLP(2 * width, width, width, config.hidden_act)
         self.key = nn.Linear(width, width, bias=False)
         self.scaling = width**-0.5
+        self.value = TigerFGPatchValue(width, width, bias=False)
         self.gate = None
         if config.appearance_gate_init is not None:
-            self.gate = nn.Parameter(torch.empty(width))
+            self.gate = TigerFGAppearanceGate(2 * width, width)
 
     def forward(
         self, focus: torch.Tensor, cls: torch.Tensor, patches: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        guide = self.guide(torch.cat([focus, cls], dim=-1))
+        fused = torch.cat([focus, cls], dim=-1)
+        guide = self.guide(fused)
         scores = torch.einsum("bd,bnd->bn", guide, self.key(patches)) * self.scaling
         weights = scores.softmax(dim=-1, dtype=torch.float32)
-        pooled = torch.einsum("bn,bnd->bd", weights.to(patches.dtype), patches)
+        pooled = self.value(torch.einsum("bn,bnd->bd", weights.to(patches.dtype), patches))
         if self.gate is not None:
-            pooled = cls + self.gate.sigmoid() * (pooled - cls)
+            pooled = cls + self.gate(fused).sigmoid() * (pooled - cls)
         return pooled, weights
+
+
+class TigerFGPatchValue(nn.Linear):
+    """Brings pooled patches to where class tokens lie; the identity at the start."""
+
+
+class TigerFGAppearanceGate(nn.Linear):
+    """How far the appearance feature departs from the class token, channel by channel; alike for all at the start."""
 
 
 class TigerFGVisualProjection(nn.Linear):

@@ -15,12 +15,14 @@ from transformers.utils.output_capturing import capture_outputs
 from .configuration_tiger_fg import TigerFGConfig, TigerFGItemConfig, TigerFGQueryConfig
 from .encoders_tiger_fg import TigerFGVisionTokens, backbone_from_config, backbone_from_pretrained, encode_image
 from .grounding_tiger_fg import (
+    TigerFGAppearanceGate,
     TigerFGCrossAttention,
     TigerFGFocusProjection,
     TigerFGGroundingLayer,
     TigerFGGroundingOutput,
     TigerFGGuidedPooling,
     TigerFGMerge,
+    TigerFGPatchValue,
     TigerFGSlotPooling,
     TigerFGVisualProjection,
     additive_mask,
@@ -122,8 +124,11 @@ class TigerFGPreTrainedModel(PreTrainedModel):
             init.zeros_(module.bias)
         elif isinstance(module, TigerFGGroundingModel):
             init.normal_(module.slots, std=self.config.initializer_range)
-        elif isinstance(module, TigerFGGuidedPooling) and module.gate is not None:
-            init.constant_(module.gate, self.config.appearance_gate_init)
+        elif isinstance(module, TigerFGPatchValue):
+            init.eye_(module.weight)
+        elif isinstance(module, TigerFGAppearanceGate):
+            init.zeros_(module.weight)
+            init.constant_(module.bias, self.config.appearance_gate_init)
         elif isinstance(module, TigerFGModel):
             init.constant_(module.logit_scale, math.log(1.0 / self.config.temperature_init))
         else:
@@ -257,6 +262,11 @@ class _ItemTower:
         if attention_mask is not None:
             attention_mask = safe_mask(attention_mask.bool()).to(attention_mask.dtype)
         return self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **kwargs)
+
+    def embed_region(self, region: torch.Tensor) -> torch.Tensor:
+        """`z_box`: mean patch tokens of a region `[B, d]` as an L2-normalised embedding `[B, projection_dim]`."""
+        value = self.grounding_model.guided_pooling.value(region)
+        return nn.functional.normalize(self.visual_projection(value), dim=-1)
 
     def fuse_item(
         self,
