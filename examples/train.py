@@ -44,9 +44,14 @@ def main(argv: list[str] | None = None) -> dict:
     image_size = processor.image_processor.size["height"]
     terms = losses.student_terms()
     pairs = build_pairs(catalog, data_args, image_size=image_size, seed=train_args.seed, hard_texts=terms.mismatched)
+    fingerprint = catalog_fingerprint(catalog)
     with accelerator.main_process_first():
         teacher = build_teacher(
-            catalog, model_args, losses, data_args.feature_cache or Path(train_args.output_dir, "teacher")
+            catalog,
+            model_args,
+            losses,
+            data_args.feature_cache or Path(train_args.output_dir, "teacher"),
+            fingerprint=fingerprint,
         )
 
     evaluate = None
@@ -87,7 +92,7 @@ def main(argv: list[str] | None = None) -> dict:
             "query_difficulty": data_args.query_difficulty,
             "batches": [data_args.hard_negatives, data_args.group_products],
         },
-        facts={"data": {"fingerprint": catalog_fingerprint(catalog), "rows": len(catalog)}, "arguments": arguments},
+        facts={"data": {"fingerprint": fingerprint, "rows": len(catalog)}, "arguments": arguments},
     )
     if accelerator.is_main_process:
         pairs_per_step = train_args.batch_size * train_args.gradient_accumulation_steps * accelerator.num_processes

@@ -11,15 +11,13 @@ from PIL import Image
 
 from ..models.tiger_fg.image_loading_tiger_fg import load_rgb_image
 from .catalog import PairedCatalog, to_record
+from .synthesis import clip_box
 
 
 def crop_to_box(image: Image.Image, box: Sequence[float] | None) -> Image.Image:
     """The part of an image in `box` `[x0, y0, x1, y1]` (pixels, rounded outwards); all of it without a box."""
-    if box is None:
-        return image
-    x0, y0 = max(math.floor(box[0]), 0), max(math.floor(box[1]), 0)
-    x1, y1 = min(math.ceil(box[2]), image.width), min(math.ceil(box[3]), image.height)
-    return image.crop((x0, y0, x1, y1)) if x0 < x1 and y0 < y1 else image
+    x0, y0, x1, y1 = clip_box(box, image.size)
+    return image.crop((math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)))
 
 
 class CatalogPhotos(Sequence):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from .drawn.overlays import draw_overlays
-from .synthesis import ClutterBank, Range, cast_shadow, clip_box, color_matrix, drawn_clutter
+from .synthesis import ClutterBank, Range, cast_shadow, check_draws, clip_box, color_matrix, drawn_clutter
 
 # Pixels of at least this alpha count as visible.
 _VISIBLE = 32
@@ -57,12 +57,7 @@ class MosaicConfig:
     overlay_level: int = 2
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name.endswith("_probability") and not 0 <= value <= 1:
-                raise ValueError(f"{field.name}: expected a probability in [0, 1], found {value}")
-            if isinstance(value, tuple | list) and (len(value) != 2 or value[0] > value[1]):
-                raise ValueError(f"{field.name}: expected a range (low, high), found {value}")
+        check_draws(self)
         if self.size < 16:
             raise ValueError(f"size: expected at least 16 pixels, found {self.size}")
         if not 0 < self.area[0] <= self.area[1] <= 1:

@@ -24,6 +24,20 @@ _TINT_SHARE = 0.25
 _BYTE_SUM_STD = math.sqrt((256**2 - 1) / 6)
 
 
+def check_draws(config: Any) -> None:
+    """Check a dataclass of settings to draw by: probabilities by their names, ranges by their types.
+
+    Raises:
+        ValueError: if one is out of bounds, naming it.
+    """
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name.endswith("_probability") and not 0 <= value <= 1:
+            raise ValueError(f"{field.name}: expected a probability in [0, 1], found {value}")
+        if isinstance(value, tuple | list) and (len(value) != 2 or value[0] > value[1]):
+            raise ValueError(f"{field.name}: expected a range (low, high), found {value}")
+
+
 @dataclass(frozen=True)
 class QuerySynthesisConfig:
     """How queries are synthesised. Ranges are drawn from uniformly; probabilities are in [0, 1].
@@ -79,12 +93,7 @@ class QuerySynthesisConfig:
     jpeg_quality: Range = (40, 95)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name.endswith("_probability") and not 0 <= value <= 1:
-                raise ValueError(f"{field.name}: expected a probability in [0, 1], found {value}")
-            if isinstance(value, tuple | list) and (len(value) != 2 or value[0] > value[1]):
-                raise ValueError(f"{field.name}: expected a range (low, high), found {value}")
+        check_draws(self)
         if self.size < 8:
             raise ValueError(f"size: expected at least 8 pixels, found {self.size}")
         if not 0 < self.coverage[0] <= self.coverage[1] <= 1:
