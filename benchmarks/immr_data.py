@@ -105,7 +105,12 @@ class BenchmarkData:
         if mosaics and not data.mosaic_share:
             raise ValueError("--mosaic_share must be positive: some systems are trained with mosaics.")
         pairs = build_pairs(
-            self.training, data, image_size=self.setup.model.image_size, seed=seed, hard_texts=hard_texts
+            self.training,
+            data,
+            image_size=self.setup.model.image_size,
+            query_size=self.setup.model.query_image_size,
+            seed=seed,
+            hard_texts=hard_texts,
         )
         return TrueBoxPairs(pairs) if true_boxes else pairs
 

@@ -110,7 +110,8 @@ def _settings_text(
         f"- Training catalog: `{Path(setup.data.data).name}`, fingerprint `{data.training_fingerprint}`, "
         f"{len(data.training)} rows.",
         f"- Every system: {train.max_steps} steps of {train.batch_size * train.gradient_accumulation_steps} pairs at "
-        f"{setup.model.image_size} px, the same pairs in the same order, AdamW, seeds {bench.seeds}. Systems with "
+        f"{setup.model.image_size} px (queries: {setup.model.query_image_size or setup.model.image_size} px), "
+        f"the same pairs in the same order, AdamW, seeds {bench.seeds}. Systems with "
         f"mosaics see {setup.data.mosaic_share:.0%} of their pairs in mosaics.",
         f"- Encoders: {_encoders(setup)}.",
     ]

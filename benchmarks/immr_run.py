@@ -208,11 +208,12 @@ def measure_towers(
     """Cost of embedding one query, and one item with a text of median length."""
     texts = sorted((processor.render_text(record) for record in benchmark.records()), key=len)
     inputs = processor(images=benchmark.normal[0]["image"], text=[texts[len(texts) // 2]], return_tensors="pt")
+    crop = processor(images=benchmark.queries[0]["query_image"], return_tensors="pt")["pixel_values"].to(model.device)
     inputs = inputs.to(model.device)
     pixels = inputs.pop("pixel_values")
     texts_read = dict(inputs) if reads_text else {}
     forwards = {
-        "query": lambda: model.get_query_features(pixels),
+        "query": lambda: model.get_query_features(crop),
         "item": lambda: model.get_item_features(pixels, **texts_read),
     }
     return {name: measure_cost(model, forward)._asdict() for name, forward in forwards.items()}

@@ -58,7 +58,12 @@ def main(argv: list[str] | None = None) -> int:
     model, processor = build_model_and_processor(model_args, catalog)
     hard_texts = losses.student_terms().mismatched
     pairs = build_pairs(
-        catalog, data_args, image_size=model_args.image_size, seed=train_args.seed, hard_texts=hard_texts
+        catalog,
+        data_args,
+        image_size=model_args.image_size,
+        query_size=model_args.query_image_size,
+        seed=train_args.seed,
+        hard_texts=hard_texts,
     )
     sampler = EpochBatchSampler(
         len(pairs),

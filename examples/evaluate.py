@@ -21,7 +21,7 @@ from tiger_fg_hf import drawn_catalog, evaluate_retrieval, load_catalog
 from tiger_fg_hf.data.catalog import parse_columns
 from tiger_fg_hf.data.records import CatalogRecords, synthesize_queries
 from tiger_fg_hf.training.arguments import ModelArguments
-from tiger_fg_hf.training.setup import build_model_and_processor, build_synthesizer
+from tiger_fg_hf.training.setup import build_model_and_processor, build_synthesizer, query_side
 
 
 @dataclass
@@ -54,7 +54,6 @@ def main(argv: list[str] | None = None) -> None:
         catalog = load_catalog(args.items, columns=parse_columns(args.columns) if args.columns else None)
         catalog = catalog if args.limit is None else catalog.select(range(min(args.limit, len(catalog))))
     model, processor = build_model_and_processor(model_args, catalog)
-    size = processor.image_processor.size["height"]
 
     if args.queries:
         columns = parse_columns(args.query_columns) if args.query_columns else None
@@ -62,7 +61,9 @@ def main(argv: list[str] | None = None) -> None:
     elif "query_image" in catalog.column_names:
         queries = CatalogRecords(catalog)
     else:
-        queries = synthesize_queries(catalog, build_synthesizer(args.clutter, size=size), seed=args.seed)
+        queries = synthesize_queries(
+            catalog, build_synthesizer(args.clutter, size=query_side(processor)), seed=args.seed
+        )
     items = CatalogRecords(catalog)
     if args.without_text:
         items = [{k: v for k, v in record.items() if k in ("item_id", "image", "box")} for record in items]

@@ -29,7 +29,7 @@ from tiger_fg_hf.data.catalog import parse_columns
 from tiger_fg_hf.data.collator import stable_id
 from tiger_fg_hf.data.records import CatalogRecords, synthesize_queries
 from tiger_fg_hf.training.mining import mine_hard_negatives
-from tiger_fg_hf.training.setup import build_synthesizer
+from tiger_fg_hf.training.setup import build_synthesizer, query_side
 
 
 @dataclass
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     items = CatalogRecords(catalog)
     queries = items
     if "query_image" not in catalog.column_names:
-        synthesizer = build_synthesizer(args.clutter, size=processor.image_processor.size["height"])
+        synthesizer = build_synthesizer(args.clutter, size=query_side(processor))
         queries = synthesize_queries(catalog, synthesizer, seed=args.seed)
     options = {
         "batch_size": args.batch_size,

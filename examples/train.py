@@ -32,6 +32,7 @@ from tiger_fg_hf.training.setup import (
     build_student,
     build_synthesizer,
     build_teacher,
+    query_side,
 )
 
 
@@ -43,7 +44,14 @@ def main(argv: list[str] | None = None) -> dict:
     model, processor = build_model_and_processor(model_args, catalog)
     image_size = processor.image_processor.size["height"]
     terms = losses.student_terms()
-    pairs = build_pairs(catalog, data_args, image_size=image_size, seed=train_args.seed, hard_texts=terms.mismatched)
+    pairs = build_pairs(
+        catalog,
+        data_args,
+        image_size=image_size,
+        query_size=query_side(processor),
+        seed=train_args.seed,
+        hard_texts=terms.mismatched,
+    )
     fingerprint = catalog_fingerprint(catalog)
     with accelerator.main_process_first():
         teacher = build_teacher(
@@ -60,7 +68,9 @@ def main(argv: list[str] | None = None) -> dict:
         items = CatalogRecords(held_out)
         queries: Sequence[dict] = items
         if "query_image" not in held_out.column_names:
-            synthesizer = build_synthesizer(data_args.clutter, size=image_size, difficulty=data_args.query_difficulty)
+            synthesizer = build_synthesizer(
+                data_args.clutter, size=query_side(processor), difficulty=data_args.query_difficulty
+            )
             queries = synthesize_queries(held_out, synthesizer, seed=0)
 
         def evaluate(model):

@@ -14,12 +14,12 @@ from tiger_fg_hf.models.tiger_fg.processing_tiger_fg import TigerFGProcessor
 SIZE = {"height": 48, "width": 64}
 
 
-def processor(resize_mode="pad"):
+def processor(resize_mode="pad", **options):
     tokenizer = Tokenizer(WordLevel({"[UNK]": 0, "[PAD]": 1, "red": 2}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]")
     images = TigerFGImageProcessorPil(size=SIZE, resize_mode=resize_mode, pad_color=255, do_normalize=False)
-    return TigerFGProcessor(images, wrapped)
+    return TigerFGProcessor(images, wrapped, **options)
 
 
 def pair(item_id="a", category="hats", box=(10, 10, 30, 25), size=(80, 60), row=0, **changes):
@@ -39,6 +39,17 @@ def pair(item_id="a", category="hats", box=(10, 10, 30, 25), size=(80, 60), row=
         "hard_texts": [],
         **changes,
     }
+
+
+def test_queries_may_be_smaller_than_items():
+    pairs = [pair(), pair("b", row=1)]
+    found, alike = (
+        PairCollator(processor(query_size={"height": 24, "width": 32}))(pairs),
+        PairCollator(processor())(pairs),
+    )
+    assert found["query_pixel_values"].shape == (2, 3, 24, 32)
+    for name in found.keys() - {"query_pixel_values"}:
+        assert torch.equal(found[name], alike[name]), name
 
 
 def test_batch():

@@ -39,9 +39,11 @@ def retrieve(small, gallery: str, texts: list):
     return evaluate_retrieval(*model.towers(), processor, queries, items, resamples=1)
 
 
+@pytest.mark.parametrize("query_size", [None, {"height": 16, "width": 16}])
 @pytest.mark.parametrize("text", ["own", "missing", "category", "swapped"])
-def test_ranks_are_those_of_the_retrieval_evaluation(small, text):
+def test_ranks_are_those_of_the_retrieval_evaluation(small, text, query_size, monkeypatch):
     benchmark, model, processor = small
+    monkeypatch.setattr(processor, "query_size", query_size)
     scores = score_immr(model, processor, benchmark, batch_size=5)
     for gallery in GALLERIES:
         expected = retrieve(small, gallery, text_views(benchmark, processor, seed=0)[text])

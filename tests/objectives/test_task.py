@@ -237,26 +237,13 @@ def test_i2v_may_look_at_the_visual_part_alone():
         assert visual[name].item() == close(whole[name].item())
 
 
-def test_auxiliary_projections_learn_from_v2t_alone():
-    batch = batch_of()
-    own = {"text_projection.weight", "region_projection.weight"}
-    task = task_of()
-    for name in TERMS:
-        only = RetrievalTask(
-            task.student, LossWeights(**{**dict.fromkeys(TERMS, 0.0), name: 1.0}), teacher=task.teacher
-        )
-        learning = moved(only, batch)
-        assert learning
-        assert own & learning == (own if name == "v2t" else set())
-
-
-def test_v2t_may_share_the_models_projection():
-    """Then it moves it; with projections of its own it leaves it alone."""
-    for separate in (True, False):
-        weights = LossWeights(q2i=0.0, i2v=0.0, srd=0.0, sdd=0.0, hard=False, separate_region_projection=separate)
-        task = task_of(weights)
-        learning = moved(task, batch_of())
-        assert ("model.visual_projection.weight" in learning) == (not separate)
+def test_v2t_teaches_where_to_look_and_leaves_the_crops_space_alone():
+    """It moves what patches are matched with texts by, not the projection in which crops are compared."""
+    task = task_of(LossWeights(q2i=0.0, i2v=0.0, srd=0.0, sdd=0.0, hard=False))
+    learning = moved(task, batch_of())
+    matching = {f"model.grounding_model.guided_pooling.text_match_{part}.weight" for part in ("query", "key")}
+    assert matching <= learning
+    assert "model.visual_projection.weight" not in learning
 
 
 def test_temperature_learns_from_queries_alone():

@@ -68,8 +68,6 @@ def test_rates_decay_from_layer_to_layer(wrapped):
     for name, rate in expected.items():
         matches = [found for found in rates if found.removeprefix("model.") == name]
         assert [rates[found] for found in matches] == [pytest.approx(rate)], name
-    if wrapped:
-        assert rates["text_projection.weight"] == 1e-3
     assert len({group["name"] for group in groups}) == len(groups)
     for group in groups:
         assert (group["weight_decay"] == 0) == group["name"].endswith("_no_decay")
@@ -80,11 +78,10 @@ def test_student_without_layer_decay_has_the_groups_of_its_model():
     model = tiny_model()
     plain, wrapped = groups_by_name(model), groups_by_name(TrainingStudent(model))
     assert list(plain) == list(wrapped)
-    for name in ("backbone", "backbone_no_decay", "head_no_decay"):
+    for name in plain:
         assert [id(parameter) for parameter in plain[name]["params"]] == [
             id(parameter) for parameter in wrapped[name]["params"]
         ]
-    assert len(wrapped["head"]["params"]) > len(plain["head"]["params"])
 
 
 def test_layer_decay_of_an_unknown_backbone_is_an_error():

@@ -7,7 +7,7 @@ from tiny_training import MODEL
 
 from tiger_fg_hf import load_catalog
 from tiger_fg_hf.training.arguments import DataArguments, ModelArguments
-from tiger_fg_hf.training.setup import build_eval_catalog, build_model_and_processor, build_pairs
+from tiger_fg_hf.training.setup import build_eval_catalog, build_model_and_processor, build_pairs, query_side
 
 
 @pytest.fixture
@@ -82,6 +82,17 @@ def test_pairs_take_real_queries_or_make_them(catalog):
     for rows in (catalog, catalog.remove_columns("query_image")):
         pair = build_pairs(rows, DataArguments(), image_size=32, seed=0)[3]
         assert pair["query"].mode == pair["image"].mode == "RGB"
+
+
+def test_queries_are_made_at_the_size_they_are_prepared_at(catalog):
+    rows = catalog.remove_columns("query_image")
+    query = build_pairs(rows, DataArguments(), image_size=48, query_size=32, seed=0)[3]["query"]
+    assert max(query.size) == 32
+    arguments = {"model_config": MODEL, "vocab_size": 420, "image_size": 48}
+    for own in (None, 32):
+        _, processor = build_model_and_processor(ModelArguments(**arguments, query_image_size=own), catalog)
+        assert query_side(processor) == (own or 48)
+        assert processor.image_processor.size == {"height": 48, "width": 48}
 
 
 def test_evaluation_needs_a_catalog_of_its_own(catalog_folder):

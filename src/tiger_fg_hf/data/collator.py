@@ -56,7 +56,7 @@ class PairCollator:
         """Collate B pairs that show U different item pictures.
 
         Returns:
-            - `query_pixel_values` `[B, 3, H, W]`, float: the queries.
+            - `query_pixel_values` `[B, 3, H_q, W_q]`, float: the queries.
             - `pixel_values` `[U, 3, H, W]`, float: the item pictures, each once, in the order of their first pairs.
             - `image_index` `[B]`, long: `pixel_values[image_index]` are the pictures of the pairs.
             - `input_ids` and `attention_mask` `[B, L]`, long: the texts of the items.
@@ -85,8 +85,11 @@ class PairCollator:
         ]
         categories = [pair["text"]["category"] for pair in pairs]
         return {
-            "query_pixel_values": self._pixel_values([pair["query"] for pair in pairs]),
-            "pixel_values": self._pixel_values(list(pictures.values())),
+            # With return_tensors="pt" the pixels would be copied.
+            "query_pixel_values": torch.as_tensor(
+                self.processor(images=[pair["query"] for pair in pairs])["pixel_values"]
+            ),
+            "pixel_values": torch.as_tensor(images(list(pictures.values()))["pixel_values"]),
             "image_index": torch.tensor([places[pair["image_key"]] for pair in pairs]),
             "input_ids": texts["input_ids"],
             "attention_mask": texts["attention_mask"],
@@ -98,10 +101,6 @@ class PairCollator:
             "has_box": torch.tensor([box is not None for box in boxes]),
             "flipped": torch.tensor([pair["flipped"] for pair in pairs]),
         }
-
-    def _pixel_values(self, images: list[Any]) -> torch.Tensor:
-        # With return_tensors="pt" the pixels would be copied.
-        return torch.as_tensor(self.processor(images=images)["pixel_values"])
 
     def _hard_texts(self, pairs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         texts = [text for pair in pairs for text in pair["hard_texts"]]

@@ -8,8 +8,6 @@ from ..models.tiger_fg.modeling_tiger_fg import (
     TigerFGGroundingOutput,
     TigerFGGuidedPooling,
     TigerFGModel,
-    additive_mask,
-    safe_mask,
 )
 
 
@@ -30,26 +28,19 @@ class VisionFirstModel(TigerFGModel):
 
 
 class _ClassTokenPooling(TigerFGGuidedPooling):
-    def forward(
-        self, focus: torch.Tensor, cls: torch.Tensor, patches: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, focus, cls, patches, text_focus=None, has_text=None) -> tuple[torch.Tensor, torch.Tensor]:
         return cls, patches.new_full(patches.shape[:2], 1 / patches.shape[1], dtype=torch.float32)
 
 
 class _VisionFirstGroundingModel(TigerFGGroundingModel):
     def forward(self, cls=None, patches=None, text=None, text_mask=None, image_mask=None) -> TigerFGGroundingOutput:
-        """As [`TigerFGGroundingModel.forward`]; items have pictures here."""
-        slots = self.slots.expand(len(patches), -1, -1)
-        for layer in self.visual_layers:
-            slots = layer(slots, patches, None, image_mask)
+        """As [`TigerFGGroundingModel.forward`]; items have pictures here. The text does not match patches either."""
+        slots = self.read_patches(self.slots.expand(len(patches), -1, -1), patches, image_mask)
+        text_focus = None
         if text is not None:
-            has_text = attention_mask = None
-            if text_mask is not None:
-                has_text = text_mask.any(dim=-1)
-                attention_mask = additive_mask(safe_mask(text_mask), slots)
-            tokens = self.text_projection(text)
-            for layer in self.text_layers:
-                slots = layer(slots, tokens, attention_mask, has_text)
+            # As without pictures: `L_v2t` is to align what a text says, whatever the order of reading.
+            text_focus, _ = self.slot_pooling(self.read_text(self.slots.expand(len(text), -1, -1), text, text_mask))
+            slots = self.read_text(slots, text, text_mask)
         focus, slot_weights = self.slot_pooling(slots)
         appearance, patch_weights = self.guided_pooling(focus, cls, patches)
         return TigerFGGroundingOutput(
@@ -58,4 +49,5 @@ class _VisionFirstGroundingModel(TigerFGGroundingModel):
             focus=focus,
             appearance=appearance,
             patch_weights=patch_weights,
+            text_focus=text_focus,
         )

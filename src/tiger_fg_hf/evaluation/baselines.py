@@ -37,6 +37,9 @@ class BaselineModel(TigerFGModel):
         else:
             self.grounding_model.text_layers = nn.ModuleList()
             del self.grounding_model.text_projection
+            pooling = self.grounding_model.guided_pooling
+            del pooling.text_match_query, pooling.text_match_key
+            pooling.text_match_scale = None
         if kind != "image":
             self.fusion = _LateFusion(config)
 

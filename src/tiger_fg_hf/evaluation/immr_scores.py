@@ -196,7 +196,7 @@ def _score_gallery(
             ]
             if true_boxes:
                 pictures = [crop_to_box(picture, box) for picture, box in zip(pictures, batch["box"], strict=True)]
-            pixels = processor(images=pictures, return_tensors="pt")["pixel_values"]
+            pixels = processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
             tokens = model.encode_item_image(pixels.to(model.device))
             own = model.fuse_item(tokens, *texts.batch([views["own"][row] for row in rows]))
             embeds["own"].append(own.embeds.float().cpu())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 import torch
 from torch import nn
@@ -25,8 +26,6 @@ class StudentTerms:
         relations: the divergence of patch relations from the teacher's (`L_SRD`).
         relation_temperature: its τ.
         appearance: the visual part of the item embeddings alone, `f_a` projected.
-        separate_region_projection: whether `L_v2t` has a projection of `z_box` of its own, so that the text cannot
-            bend the space in which crops are compared; otherwise it takes that of `L_i2v`.
     """
 
     mismatched: bool = True
@@ -35,20 +34,19 @@ class StudentTerms:
     relations: bool = True
     relation_temperature: float = 0.1
     appearance: bool = False
-    separate_region_projection: bool = True
 
 
 # By term: the part of the model without which it cannot be computed, and the losses that ask for it.
 _PARTS = {
     "region": ("grounding_model", "L_i2v and L_q2v"),
-    "text": ("grounding_model", "L_v2t"),
+    "text": ("grounding_model.guided_pooling.text_match_key", "L_v2t"),
     "appearance": ("merge", "L_i2v of the appearance alone"),
 }
 
 
 class TrainingStudent(nn.Module):
     """
-    A [`TigerFGModel`] with the projections that only training uses.
+    A [`TigerFGModel`] with what only training asks of it.
 
     Args:
         model: the model; what is saved and used afterwards.
@@ -71,18 +69,13 @@ class TrainingStudent(nn.Module):
         self.terms = terms or StudentTerms()
         self.frozen_text = frozen_text
         for term, (part, losses) in _PARTS.items():
-            if getattr(self.terms, term) and not hasattr(model, part):
+            if getattr(self.terms, term) and not _has_part(model, part):
                 raise ValueError(
                     f"{losses} cannot be computed with {type(model).__name__}, which has no `{part}`: set the weight "
                     "to 0."
                 )
-        config = model.config
         # The baseline whose items are their pictures alone: kept tokens must not bring the text in by the back door.
-        self._reads_text = getattr(config, "baseline", None) != "image"
-        width, dim = config.vision_config.hidden_size, config.projection_dim
-        self.text_projection = nn.Linear(config.text_config.hidden_size, dim, bias=False) if self.terms.text else None
-        separate = self.terms.text and self.terms.separate_region_projection
-        self.region_projection = nn.Linear(width, dim, bias=False) if separate else None
+        self._reads_text = getattr(model.config, "baseline", None) != "image"
 
     def forward(
         self,
@@ -100,7 +93,7 @@ class TrainingStudent(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """
         Args:
-            query_pixel_values (`[b, 3, H, W]`): crops.
+            query_pixel_values (`[b, 3, H_q, W_q]`): crops.
             pixel_values (`[u, 3, H, W]`), image_index (`[b]`): distinct item pictures, and which is each pair's; as
                 many as pairs, in their order, without an index.
             input_ids, attention_mask (`[b, L]`): item texts.
@@ -150,14 +143,10 @@ class TrainingStudent(nn.Module):
             region = mean_of_region(tokens.patches, inside)
             if terms.region:
                 representations["box_embeds"] = model.embed_region(region)
-            if self.text_projection is not None and text is not None:
-                representations["region_embeds"] = (
-                    model.embed_region(region)
-                    if self.region_projection is None
-                    else F.normalize(self.region_projection(region), dim=-1)
-                )
-                pooled = mean_of_region(text.last_hidden_state, _mask_of(input_ids, attention_mask).bool())
-                representations["text_embeds"] = F.normalize(self.text_projection(pooled), dim=-1)
+            if terms.text and own.text_focus is not None:
+                matching = model.grounding_model.guided_pooling
+                representations["region_embeds"] = matching.embed_patches(region)
+                representations["text_embeds"] = matching.embed_text(own.text_focus)
             if terms.relations and teacher_region is not None:
                 teacher = sample_region(teacher_region, boxes, tokens.grid)
                 representations["relation_divergence"] = relation_distillation_rows(
@@ -173,6 +162,14 @@ class TrainingStudent(nn.Module):
         if self.frozen_text is None or not self._reads_text:
             return self.model.encode_item_text(input_ids, attention_mask)
         return _TextTokens(self.frozen_text(input_ids, attention_mask))
+
+
+def _has_part(model: nn.Module, path: str) -> bool:
+    try:
+        attrgetter(path)(model)
+    except AttributeError:
+        return False
+    return True
 
 
 @dataclass

@@ -37,9 +37,6 @@ class LossWeights:
         "L_i2v compares the region with the visual part of the item embedding alone, so that what the text adds by "
         "itself cannot stand in for looking at the right place.",
     )
-    separate_region_projection: bool = _told(
-        True, "L_v2t has projections of its own: the text cannot bend the space in which crops are compared."
-    )
     srd_temperature: float = _told(0.1, "Temperature of the patch relations in L_SRD.")
     sdd_temperature: float = _told(0.05, "Temperature of the teacher's similarities in L_SDD.")
     sdd_confidence: bool = _told(True, "L_SDD weighs rows by the teacher's probability of the true item.")
@@ -65,6 +62,5 @@ class LossWeights:
             text=bool(self.v2t),
             relations=bool(self.srd),
             relation_temperature=self.srd_temperature,
-            separate_region_projection=self.separate_region_projection,
             appearance=bool(self.i2v and self.i2v_appearance),
         )

@@ -34,6 +34,9 @@ class ModelArguments:
     )
     vocab_size: int = field(default=4000, metadata={"help": "Vocabulary of a tokenizer that is trained here."})
     image_size: int = field(default=224, metadata={"help": "Height and width in pixels the images are brought to."})
+    query_image_size: int | None = field(
+        default=None, metadata={"help": "Height and width of queries, where they are not those of items."}
+    )
     resize_mode: Literal["pad", "squash", "crop"] = field(
         default="pad", metadata={"help": "'pad' keeps the aspect, 'squash' does not, 'crop' cuts the long side."}
     )

@@ -76,9 +76,21 @@ def load_clutter(source: str):
 
 
 def build_pairs(
-    catalog: Any, data: DataArguments, *, image_size: int, seed: int, hard_texts: bool = False
+    catalog: Any,
+    data: DataArguments,
+    *,
+    image_size: int,
+    query_size: int | None = None,
+    seed: int,
+    hard_texts: bool = False,
 ) -> PairDataset:
-    """Training pairs: synthesised queries, or the catalog's own with varied light and quality; mosaics of items."""
+    """
+    Training pairs: synthesised queries, or the catalog's own with varied light and quality; mosaics of items.
+
+    Args:
+        image_size, query_size: sides in pixels of mosaics and of synthesised queries; `query_size` as `image_size`
+            when absent.
+    """
     has_queries = "query_image" in catalog.column_names
     mosaic = None
     if data.mosaic_share:
@@ -88,12 +100,12 @@ def build_pairs(
         mosaic = MosaicComposer(config, build_clutter(data.clutter, "item", size=image_size))
     return PairDataset(
         catalog,
-        build_synthesizer(data.clutter, size=image_size, difficulty=data.query_difficulty),
+        build_synthesizer(data.clutter, size=query_size or image_size, difficulty=data.query_difficulty),
         seed=seed,
         item_augmentation=ItemAugmentation(),
         augment_query_images=has_queries,
         cache_decoded=data.cache_decoded,
-        cache_max_side=max(image_size * 3 // 2, 96),
+        cache_max_side=max(max(image_size, query_size or 0) * 3 // 2, 96),
         mosaic=mosaic,
         num_hard_texts=data.num_hard_texts if hard_texts else 0,
     )
@@ -190,7 +202,13 @@ def build_model_and_processor(model: ModelArguments, catalog: Any) -> tuple[PreT
             resize_mode=model.resize_mode,
             **(_pixel_statistics(model.vision) if model.vision else {}),
         )
-        processor = TigerFGProcessor(image_processor, tokenizer, max_length=model.max_text_length)
+        side = model.query_image_size
+        processor = TigerFGProcessor(
+            image_processor,
+            tokenizer,
+            max_length=model.max_text_length,
+            query_size=None if side is None else {"height": side, "width": side},
+        )
         if model.vision and model.text:
             network = TigerFGModel.from_backbones(
                 model.vision, model.text, attn_implementation=model.attn_implementation, **config
@@ -202,6 +220,11 @@ def build_model_and_processor(model: ModelArguments, catalog: Any) -> tuple[PreT
     if model.gradient_checkpointing:
         network.gradient_checkpointing_enable()
     return network, processor
+
+
+def query_side(processor: TigerFGProcessor) -> int:
+    """Height in pixels of the queries that `processor` prepares."""
+    return (processor.query_size or processor.image_processor.size)["height"]
 
 
 def _pixel_statistics(vision: str) -> dict[str, list[float]]:

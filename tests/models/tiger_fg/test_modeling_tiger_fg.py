@@ -1,6 +1,7 @@
 """Properties that users of transformers expect of every model, over all backbone families and all three models."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -410,6 +411,27 @@ def test_gate_starts_alike_for_all_items():
     torch.testing.assert_close(output.appearance, (1 - share) * tokens.cls + share * pooled)
 
 
+def test_patches_that_match_the_text_weigh_more():
+    """At a large scale the pooling looks where the cosine with the text is largest; without a scale it has no say."""
+    inputs = tiny_inputs("item")
+    model, plain = tiny_model("item"), tiny_model("item", text_match_scale_init=None)
+    assert plain.load_state_dict(model.state_dict(), strict=False).missing_keys == []
+    tokens = model.encode_item_image(inputs["pixel_values"])
+    text = model.encode_item_text(inputs["input_ids"], inputs["attention_mask"])
+    pooling = model.grounding_model.guided_pooling
+    assert pooling.text_match_scale.item() == pytest.approx(math.log(5.0))
+    with torch.no_grad():
+        pooling.text_match_scale.fill_(math.log(1e4))
+    output = model.fuse_item(tokens, text, inputs["attention_mask"])
+    cosines = torch.einsum("bd,bnd->bn", pooling.embed_text(output.text_focus), pooling.embed_patches(tokens.patches))
+    assert torch.equal(output.grounding.flatten(1).argmax(1), cosines.argmax(1))
+    with torch.no_grad():
+        pooling.text_match_scale.fill_(-100.0)
+    silent = model.fuse_item(tokens, text, inputs["attention_mask"])
+    torch.testing.assert_close(silent.embeds, plain.fuse_item(tokens, text, inputs["attention_mask"]).embeds)
+    assert not torch.allclose(silent.grounding, output.grounding, atol=1e-2)
+
+
 def test_projection_keeps_the_backbones_cosines():
     torch.manual_seed(0)
     model = TigerFGQueryModel(tiny_config("query").__class__(vision_config=VISION["vit"](), projection_dim=64)).eval()
@@ -507,6 +529,7 @@ def test_a_vision_encoder_without_patches_is_refused():
         ("projection_dim", -3, "projection_dim must be at least 1"),
         ("grounding_attention_heads", 5, "does not divide"),
         ("attention_dropout", 1.5, "attention_dropout must lie"),
+        ("text_match_scale_init", 0.0, "text_match_scale_init must be positive"),
         ("temperature_init", 0.001, "lies below the start"),
     ],
 )

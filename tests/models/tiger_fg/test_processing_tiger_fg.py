@@ -121,6 +121,23 @@ class TestCall:
         assert inputs.pixel_values.shape == (2, 3, 16, 24)
         assert processor(images=photo(), return_tensors="pt").pixel_values.shape == (1, 3, 16, 24)
 
+    def test_queries_may_have_a_size_of_their_own(self):
+        """Images alone are queries; an item without text is still an item, and a call may ask for another size."""
+        processor, alike = make_processor(query_size={"height": 8, "width": 12}), make_processor()
+        query = processor(images=[photo()], return_tensors="pt").pixel_values
+        assert query.shape == (1, 3, 8, 12)
+        resized = alike(images=[photo()], size={"height": 8, "width": 12}, return_tensors="pt").pixel_values
+        assert torch.equal(query, resized)
+        for text in ("ab", None):
+            item = processor(images=[photo()], text=[text], return_tensors="pt").pixel_values
+            assert torch.equal(item, alike(images=[photo()], return_tensors="pt").pixel_values)
+        assert processor(images=[photo()], size={"height": 4, "width": 4}).pixel_values[0].shape == (3, 4, 4)
+
+    @pytest.mark.parametrize("size", [{"height": 8}, {"height": 8, "width": 0}, {"shortest_edge": 8}])
+    def test_bad_query_sizes(self, size):
+        with pytest.raises(ValueError, match="query_size must be"):
+            make_processor(query_size=size)
+
     def test_text(self, processor):
         inputs = processor(text=["ab", RECORD], return_tensors="pt")
         assert set(inputs) == {"input_ids", "attention_mask"}
@@ -228,6 +245,7 @@ def same_output(first, second):
 
 def test_save_and_load(tmp_path):
     processor = make_processor(text_template=["{category}", "{title}"], text_separator=" - ", max_length=10)
+    processor.query_size = {"height": 8, "width": 8}
     processor.save_pretrained(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "processor_config.json",
@@ -241,6 +259,7 @@ def test_save_and_load(tmp_path):
         "image_processor": json.loads(processor.image_processor.to_json_string()),
         "max_length": 10,
         "processor_class": "TigerFGProcessor",
+        "query_size": {"height": 8, "width": 8},
         "text_separator": " - ",
         "text_template": ["{category}", "{title}"],
     }

@@ -36,10 +36,13 @@ class TigerFGProcessor(ProcessorMixin):
         attribute_template: How one attribute is rendered, with the fields `{name}` and `{value}`.
         attribute_separator: What joins the attributes.
         max_length: Longest text in tokens, special tokens included; longer text is truncated.
+        query_size: `{"height", "width"}` in pixels of queries where it is not that of items: a crop shows one product,
+            a listing photo shows it among others, so that items want more pixels. By default that of items,
+            `image_processor.size`.
 
     Raises:
-        ValueError: If a template has no field, a field that is not a bare name, or a field that cannot occur there; or
-            if the tokenizer has no padding token.
+        ValueError: If `query_size` is not of that form; if a template has no field, a field that is not a bare name,
+            or a field that cannot occur there; or if the tokenizer has no padding token.
 
     Example:
         ```python
@@ -59,6 +62,7 @@ class TigerFGProcessor(ProcessorMixin):
         attribute_template: str = "{name}: {value}",
         attribute_separator: str = ", ",
         max_length: int = 64,
+        query_size: dict[str, int] | None = None,
     ):
         super().__init__(image_processor, tokenizer)
         if tokenizer.pad_token_id is None:
@@ -70,6 +74,9 @@ class TigerFGProcessor(ProcessorMixin):
         self.attribute_template = attribute_template
         self.attribute_separator = attribute_separator
         self.max_length = max_length
+        if query_size is not None and (query_size.keys() != {"height", "width"} or min(query_size.values()) < 1):
+            raise ValueError(f"query_size must be {{'height': ..., 'width': ...}} in pixels, got {query_size!r}")
+        self.query_size = query_size
         self._segments = [(segment, _template_fields(segment)) for segment in self.text_template]
         if not {"value"} <= _template_fields(attribute_template) <= {"name", "value"}:
             raise ValueError(f"attribute_template must use {{value}} and may use {{name}}, got {attribute_template!r}")
@@ -97,7 +104,10 @@ class TigerFGProcessor(ProcessorMixin):
         **kwargs,
     ) -> BatchFeature:
         """
-        Prepare queries (`images`), items (`images` and `text`) or text alone.
+        Prepare queries (`images`), items (`images` and `text`, which may be `None` for each) or text alone.
+
+        Images without `text` are queries and get `query_size`; `processor.image_processor` prepares pictures of items
+        without their texts.
 
         Args:
             images: One image or a list of B, each a `PIL.Image`, path, bytes, `{"bytes", "path"}` dict, array or
@@ -137,7 +147,8 @@ class TigerFGProcessor(ProcessorMixin):
 
     def _process_item_images(self, images: list, texts: list[str] | None, boxes: Any, options: dict) -> dict[str, Any]:
         if texts is None:
-            return dict(self.image_processor(images, boxes, **options))
+            query_size = {} if self.query_size is None else {"size": self.query_size}
+            return dict(self.image_processor(images, boxes, **{**query_size, **options}))
         if len(images) != len(texts):
             raise ValueError(f"got {len(images)} images and {len(texts)} texts; an item has one of each, or None")
         missing = [index for index, image in enumerate(images) if image is None]
