@@ -18,7 +18,9 @@ ORDERS = [
     (OURS, "import transformers.modeling_layers"),
     ("import transformers.modeling_layers", OURS),
     *((f"import tiger_fg_hf.models.tiger_fg.{name}_tiger_fg",) for name in ("encoders", "grounding", "image_loading")),
+    *((f"import tiger_fg_hf.models.tgq_former.{name}_tgq_former",) for name in ("connector", "modeling", "processing")),
     ("from tiger_fg_hf import TigerFGModel",),
+    ("from tiger_fg_hf import TGQFormerProcessor", "from transformers import AutoModel"),
     ("from tiger_fg_hf import TigerFGProcessor", "from transformers import AutoModel"),
     ("from tiger_fg_hf.models.tiger_fg.configuration_tiger_fg import TigerFGConfig",),
 ]
@@ -26,6 +28,7 @@ REGISTERED = (
     *(f"TigerFG{tower}{kind}" for tower in ("", "Query", "Item") for kind in ("Config", "Model")),
     "TigerFGProcessor",
     "TigerFGImageProcessorPil",
+    *("TGQFormerConfig", "TGQFormerModel", "TGQFormerProcessor"),
 )
 
 
@@ -45,12 +48,15 @@ def unregistered(order: tuple[str, ...]) -> list[str]:
         ("TigerFG", "tiger_fg"),
         ("TigerFGQuery", "tiger_fg_query"),
         ("TigerFGItem", "tiger_fg_item"),
+        ("TGQFormer", "tgq_former"),
     ):
         if model_type in CONFIG_MAPPING:
             found[f"{name}Config"] = CONFIG_MAPPING[model_type]
             found[f"{name}Model"] = AutoModel._model_mapping.get(CONFIG_MAPPING[model_type], None)
+    for name in ("TigerFG", "TGQFormer"):
+        if f"{name}Config" in found:
+            found[f"{name}Processor"] = PROCESSOR_MAPPING.get(found[f"{name}Config"], None)
     if "TigerFGConfig" in found:
-        found["TigerFGProcessor"] = PROCESSOR_MAPPING.get(found["TigerFGConfig"], None)
         found["TigerFGImageProcessorPil"] = IMAGE_PROCESSOR_MAPPING.get(found["TigerFGConfig"], {}).get("pil")
 
     import tiger_fg_hf  # only now, because looking at its names is one way to have them registered

@@ -14,6 +14,10 @@ from . import _auto
 __version__ = version("tiger-fg-hf")
 
 _MODULE_OF = {
+    "TGQFormerConfig": "models.tgq_former.configuration_tgq_former",
+    "TGQFormerConnector": "models.tgq_former.modeling_tgq_former",
+    "TGQFormerModel": "models.tgq_former.modeling_tgq_former",
+    "TGQFormerProcessor": "models.tgq_former.processing_tgq_former",
     "TigerFGConfig": "models.tiger_fg.configuration_tiger_fg",
     "TigerFGItemConfig": "models.tiger_fg.configuration_tiger_fg",
     "TigerFGQueryConfig": "models.tiger_fg.configuration_tiger_fg",
@@ -40,6 +44,9 @@ if TYPE_CHECKING:
     from .data.drawn import drawn_catalog
     from .data.tokenizer import train_sentencepiece_tokenizer
     from .evaluation.retrieval import evaluate_retrieval
+    from .models.tgq_former.configuration_tgq_former import TGQFormerConfig
+    from .models.tgq_former.modeling_tgq_former import TGQFormerConnector, TGQFormerModel
+    from .models.tgq_former.processing_tgq_former import TGQFormerProcessor
     from .models.tiger_fg.configuration_tiger_fg import TigerFGConfig, TigerFGItemConfig, TigerFGQueryConfig
     from .models.tiger_fg.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
     from .models.tiger_fg.image_processing_tiger_fg import TigerFGImageProcessor

@@ -5,18 +5,23 @@ from importlib import import_module
 
 import wrapt
 
-_OURS = f"{__package__}.models.tiger_fg"
+_OURS = f"{__package__}.models"
 _AUTO = "transformers.models.auto"
 # The modules of the models, of which one may be half imported when transformers imports an Auto class.
 _MODULES = (
-    "configuration_tiger_fg",
-    "encoders_tiger_fg",
-    "grounding_tiger_fg",
-    "image_loading_tiger_fg",
-    "image_processing_pil_tiger_fg",
-    "image_processing_tiger_fg",
-    "modeling_tiger_fg",
-    "processing_tiger_fg",
+    "tgq_former.configuration_tgq_former",
+    "tgq_former.connector_baselines_tgq_former",
+    "tgq_former.connector_tgq_former",
+    "tgq_former.modeling_tgq_former",
+    "tgq_former.processing_tgq_former",
+    "tiger_fg.configuration_tiger_fg",
+    "tiger_fg.encoders_tiger_fg",
+    "tiger_fg.grounding_tiger_fg",
+    "tiger_fg.image_loading_tiger_fg",
+    "tiger_fg.image_processing_pil_tiger_fg",
+    "tiger_fg.image_processing_tiger_fg",
+    "tiger_fg.modeling_tiger_fg",
+    "tiger_fg.processing_tiger_fg",
 )
 # Imports the Auto classes while it is itself half imported, and every model needs it whole.
 _LAYERS = "transformers.modeling_layers"
@@ -53,14 +58,16 @@ def _import_ours(module) -> None:
 def _register_configs(module) -> None:
     from transformers import AutoConfig
 
-    for config in (module.TigerFGConfig, module.TigerFGQueryConfig, module.TigerFGItemConfig):
+    for name in module.__all__:
+        config = getattr(module, name)
         AutoConfig.register(config.model_type, config, exist_ok=True)
 
 
 def _register_models(module) -> None:
     from transformers import AutoModel
 
-    for model in (module.TigerFGModel, module.TigerFGQueryModel, module.TigerFGItemModel):
+    for model in _MODELS[module.__name__.rpartition(".")[2]]:
+        model = getattr(module, model)
         AutoModel.register(model.config_class, model, exist_ok=True)
 
 
@@ -69,6 +76,7 @@ def _register_image_processor(module) -> None:
     from transformers.models.auto.image_processing_auto import DEFAULT_TO_PIL_BACKEND_IMAGE_PROCESSORS
     from transformers.utils import is_torchvision_available
 
+    from .models.tgq_former.configuration_tgq_former import TGQFormerConfig
     from .models.tiger_fg.configuration_tiger_fg import TigerFGConfig
 
     # The two backends differ by up to 3 of 255 levels: an index must not depend on whether torchvision is installed.
@@ -81,10 +89,11 @@ def _register_image_processor(module) -> None:
         classes = {"torchvision": module.TigerFGImageProcessor}
     else:
         classes = {"pil": module.TigerFGImageProcessorPil}
-    AutoImageProcessor.register(TigerFGConfig, image_processor_classes=classes, exist_ok=True)
+    for config in (TigerFGConfig, TGQFormerConfig):
+        AutoImageProcessor.register(config, image_processor_classes=classes, exist_ok=True)
 
 
-def _register_processors(module) -> None:
+def _register_tiger_fg_processor(module) -> None:
     from transformers import AutoProcessor
 
     from .models.tiger_fg.configuration_tiger_fg import TigerFGConfig
@@ -92,13 +101,31 @@ def _register_processors(module) -> None:
     AutoProcessor.register(TigerFGConfig, module.TigerFGProcessor, exist_ok=True)
 
 
+def _register_tgq_former_processor(module) -> None:
+    from transformers import AutoProcessor
+
+    from .models.tgq_former.configuration_tgq_former import TGQFormerConfig
+
+    AutoProcessor.register(TGQFormerConfig, module.TGQFormerProcessor, exist_ok=True)
+
+
+# The models that have a configuration of their own.
+_MODELS = {
+    "modeling_tgq_former": ("TGQFormerModel",),
+    "modeling_tiger_fg": ("TigerFGModel", "TigerFGQueryModel", "TigerFGItemModel"),
+}
 _PAIRS = (
-    ("configuration_auto", ("configuration_tiger_fg",), _register_configs),
-    ("modeling_auto", ("modeling_tiger_fg",), _register_models),
+    (
+        "configuration_auto",
+        ("tgq_former.configuration_tgq_former", "tiger_fg.configuration_tiger_fg"),
+        _register_configs,
+    ),
+    ("modeling_auto", ("tgq_former.modeling_tgq_former", "tiger_fg.modeling_tiger_fg"), _register_models),
     (
         "image_processing_auto",
-        ("image_processing_pil_tiger_fg", "image_processing_tiger_fg"),
+        ("tiger_fg.image_processing_pil_tiger_fg", "tiger_fg.image_processing_tiger_fg"),
         _register_image_processor,
     ),
-    ("processing_auto", ("processing_tiger_fg",), _register_processors),
+    ("processing_auto", ("tgq_former.processing_tgq_former",), _register_tgq_former_processor),
+    ("processing_auto", ("tiger_fg.processing_tiger_fg",), _register_tiger_fg_processor),
 )

@@ -7,7 +7,7 @@ from torch import nn
 
 from .layers import encoder_layers
 
-_BACKBONES = ("vision_model", "query_vision_model", "text_model")
+_BACKBONES = ("vision_model", "query_vision_model", "text_model", "dual_encoder", "language_model")
 
 
 def parameter_groups(
@@ -19,7 +19,7 @@ def parameter_groups(
     Vectors and scalars (biases, norms, gates, the temperature) are not decayed.
 
     Args:
-        student: [`TrainingStudent`], or a [`TigerFGModel`] by itself. What is in no backbone is a new layer.
+        student: [`TrainingStudent`], [`ItemPairStudent`], or a model by itself. What is in no backbone is a new layer.
         layer_decay: factor of the rate from each layer of a backbone to the one before it (BEiT, arXiv 2106.08254):
             layer `i` of `n`, counted from 1, learns at `backbone_lr * layer_decay ** (n + 1 - i)`; the embeddings are
             layer 0, and what follows the last layer learns at `backbone_lr`.
@@ -56,8 +56,8 @@ def parameter_groups(
 
 
 def _bare(name: str) -> str:
-    """Name of a parameter in the model itself, which a student holds as `model`."""
-    return name.removeprefix("model.")
+    """Name of a parameter in the model itself, which a student holds as `model`, and `peft` in one of its own."""
+    return name.removeprefix("model.").removeprefix("base_model.model.")
 
 
 def _depths_below_top(student: nn.Module) -> dict[str, int]:
