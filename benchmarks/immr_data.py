@@ -12,7 +12,7 @@ import torch
 from immr_arguments import Setup
 from immr_results import claim_folder
 
-from tiger_fg_hf.data.catalog import catalog_fingerprint, load_catalog, parse_columns
+from tiger_fg_hf.data.catalog import catalog_fingerprint, load_catalog
 from tiger_fg_hf.data.crops import crop_to_box
 from tiger_fg_hf.data.drawn import drawn_catalog
 from tiger_fg_hf.data.mosaic import MosaicConfig
@@ -71,7 +71,9 @@ class BenchmarkData:
         bench = self.setup.bench
         folder, source = self.setup.output / "data" / name, getattr(bench, name)
         asked = ("limit", "benchmark_seed", "mosaic_size")
-        told = ("columns", "clutter", "query_difficulty", "mosaic_area")
+        told = ["columns", "clutter", "query_difficulty", "mosaic_area"]
+        if self.setup.data.items is not None:
+            told += ["items", "item_columns"]
         request = {"source": source, **{key: getattr(self.setup.data, key) for key in told}}
         claim_folder(folder.with_name(f"{name}-request"), request | {key: getattr(bench, key) for key in asked})
         if folder.is_dir():
@@ -85,9 +87,10 @@ class BenchmarkData:
             drawn = drawn_catalog(num_products=bench.limit, split=name, layout="clean", size=bench.mosaic_size)
             catalog = load_catalog(drawn)
         else:
-            columns = self.setup.data.columns
-            catalog = load_catalog(source, columns=parse_columns(columns) if columns else None)
-            catalog = catalog.select(range(min(bench.limit, len(catalog))))
+            data = replace(self.setup.data, data=source, split=None)
+            catalog = build_catalog(data, image_size=bench.mosaic_size, seed=bench.benchmark_seed)
+            if data.items is None:  # else every listing of `--items` is in the galleries
+                catalog = catalog.select(range(min(bench.limit, len(catalog))))
         side = max(config.queries.size, config.mosaics.size)
         pools = {"query_clutter": self.clutter("query", side), "item_clutter": self.clutter("item", side)}
         return build_immr(catalog, folder, config, **pools)

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     set_seed(args.seed)
 
     if args.items == "drawn":
-        drawn = drawn_catalog(num_products=args.limit or 500, split="test", layout=args.layout, size=128)
+        drawn = drawn_catalog(num_products=args.limit or 500, split="test", layout=args.layout, size=160)
         catalog = load_catalog(drawn)
     else:
         catalog = load_catalog(args.items, columns=parse_columns(args.columns) if args.columns else None)

@@ -41,7 +41,7 @@ def main() -> None:
     item_tower = TigerFGItemModel.from_pretrained(args.model)
 
     print(f"Drawing {args.listings} held-out listings, half of them cluttered, and a crop of each product ...")
-    catalog = CatalogRecords(load_catalog(drawn_catalog(num_products=args.listings, split="test", size=128)))
+    catalog = CatalogRecords(load_catalog(drawn_catalog(num_products=args.listings, split="test", size=160)))
     records = [catalog[row] for row in range(len(catalog))]
 
     print("Embedding ...")
