@@ -1,0 +1,155 @@
+"""Fonts of promotional text: Pillow's own by default, so that every machine draws the same, or those of a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, features
+
+_SUFFIXES = (".ttf", ".otf", ".ttc")
+# No font has a glyph for this code point, so it is drawn as every missing glyph is.
+_NO_CHARACTER = "\U0010ffff"
+_DRAWING_SIZE = 96
+_SLANT = 0.2
+
+
+class Font:
+    """One font, which knows what it can draw.
+
+    Args:
+        path: a TrueType or OpenType file; None is the font that Pillow carries (Aileron Regular, ASCII only).
+
+    Attributes:
+        is_bold, is_slanted: whether its letters are bold, and whether they lean, by themselves.
+
+    Raises:
+        ValueError: the file is no font that scales, naming it.
+    """
+
+    def __init__(self, path: Path | None = None):
+        self.path = path
+        self._data = None if path is None else path.read_bytes()
+        self._shapes = path is not None and features.check("raqm")
+        try:
+            self._drawing = self._open(_DRAWING_SIZE)
+        except OSError as error:
+            raise ValueError(f"font '{path}' cannot be read: {error}") from error
+        style = (self._drawing.getname()[1] or "").lower()
+        self.is_bold = any(word in style for word in ("bold", "black", "heavy"))
+        self.is_slanted = any(word in style for word in ("italic", "oblique"))
+        self._missing = self._glyph(_NO_CHARACTER)
+        self._known: dict[str, bool] = {}
+
+    def covers(self, text: str) -> bool:
+        """Whether every character of `text` has a glyph, and joins and reorders where its script asks for that."""
+        for character in text:
+            if character not in self._known:
+                self._known[character] = character == " " or (
+                    (self._shapes or not _needs_shaping(character)) and self._glyph(character) != self._missing
+                )
+        return all(self._known[character] for character in text)
+
+    def fit(
+        self, text: str, size: tuple[float, float], *, bold: float = 0.0, slant: bool = False, narrow: float = 1.0
+    ) -> float:
+        """The largest scale at which `mask` keeps text within `size` (width, height), in pixels."""
+        x0, y0, x1, y1 = self._drawing.getbbox(text)
+        stroke = 2 * round(bold * _DRAWING_SIZE)
+        width, height = max(1, x1 - x0) + stroke, max(1, y1 - y0) + stroke
+        return min(size[0] / (width * narrow + (_SLANT * height if slant else 0)), size[1] / height)
+
+    def mask(
+        self, text: str, scale: float, *, bold: float = 0.0, slant: bool = False, narrow: float = 1.0
+    ) -> Image.Image:
+        """Draws text: an "L" mask, cropped to the ink.
+
+        It is drawn large and scaled down, so that strokes may have any width and no hinting depends on the size.
+
+        Args:
+            text: what the font covers; one line.
+            scale: of a letter size of 96 pixels.
+            bold: width by which strokes grow on each side, as a share of the letter size.
+            slant: whether to lean the letters to the right.
+            narrow: width of the letters as a share of the font's own.
+        """
+        stroke = round(bold * _DRAWING_SIZE)
+        x0, y0, x1, y1 = map(int, self._drawing.getbbox(text, stroke_width=stroke))
+        letters = Image.new("L", (max(1, x1 - x0), max(1, y1 - y0)))
+        ImageDraw.Draw(letters).text((-x0, -y0), text, font=self._drawing, fill=255, stroke_width=stroke)
+        letters = letters.crop(letters.getbbox() or (0, 0, 1, 1))
+        target = (max(1, int(letters.width * narrow * scale)), max(1, int(letters.height * scale)))
+        letters = letters.resize(target, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        if not slant:
+            return letters
+        lean = _SLANT * letters.height
+        matrix = (1, _SLANT, -lean, 0, 1, 0)
+        slanted = (letters.width + int(lean), letters.height)
+        return letters.transform(slanted, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+
+    def __reduce__(self) -> tuple[type[Font], tuple[Path | None]]:
+        return Font, (self.path,)
+
+    @property
+    def digest(self) -> str:
+        """What names the font wherever its file lies: a hash of its bytes, or of its name if Pillow carries it."""
+        data = "/".join(map(str, self._drawing.getname())).encode() if self._data is None else self._data
+        return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+    def _open(self, size: float) -> ImageFont.FreeTypeFont:
+        if self._data is None:
+            font = ImageFont.load_default(size)
+            if not isinstance(font, ImageFont.FreeTypeFont):
+                raise OSError("Pillow was built without FreeType")
+            return font
+        layout = ImageFont.Layout.RAQM if self._shapes else ImageFont.Layout.BASIC
+        return ImageFont.truetype(BytesIO(self._data), size, layout_engine=layout)
+
+    def _glyph(self, character: str) -> tuple[tuple[int, int], bytes]:
+        mask = self._drawing.getmask(character)
+        return mask.size, bytes(mask)
+
+
+class FontSet:
+    """The fonts to choose from.
+
+    Args:
+        folder: whose `.ttf`, `.otf` and `.ttc` files are used, in order of their names, besides the font that Pillow
+            carries. Without a folder it is the only one: the same text comes out on every machine, in Latin letters
+            without accents. What is installed on the machine is never looked for.
+
+    Raises:
+        FileNotFoundError: `folder` holds no font.
+        ValueError: one of its fonts cannot be read.
+    """
+
+    def __init__(self, folder: str | Path | None = None):
+        self.fonts = [Font()]
+        if folder is not None:
+            paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in _SUFFIXES)
+            if not paths:
+                raise FileNotFoundError(f"'{folder}' holds no font: expected files ending in {', '.join(_SUFFIXES)}")
+            self.fonts += [Font(path) for path in paths]
+
+    @property
+    def digest(self) -> str:
+        """A hash of all fonts in their order."""
+        return hashlib.blake2b("".join(font.digest for font in self.fonts).encode(), digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def default_fonts() -> FontSet:
+    """The set without a folder."""
+    return FontSet()
+
+
+def _needs_shaping(character: str) -> bool:
+    """Whether a character joins with or moves around its neighbours: right-to-left scripts, marks, Indic letters."""
+    return (
+        unicodedata.bidirectional(character) in ("R", "AL", "NSM")
+        or unicodedata.category(character) in ("Mn", "Mc", "Me")
+        or 0x0900 <= ord(character) <= 0x0EFF
+    )
