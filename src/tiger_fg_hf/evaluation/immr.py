@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -21,6 +20,7 @@ from ..data.image_cache import ImageCache, scale_box
 from ..data.mosaic import MosaicComposer, MosaicConfig, Product
 from ..data.synthesis import ClutterBank, QuerySynthesisConfig, QuerySynthesizer
 from ..models.tiger_fg.image_loading_tiger_fg import load_rgb_image
+from .content import bytes_digest, check_pools, content_digest, undecoded
 
 _META = "immr.json"
 _PARTS = ("queries", "normal", "mosaic")
@@ -103,11 +103,11 @@ def build_immr(
     """
     config = config or IMMRConfig()
     folder = Path(folder)
-    _check_pools(query_clutter, item_clutter)
+    check_pools(query_clutter, item_clutter)
     made_of = {
         "catalog": catalog_fingerprint(catalog),
         "config": json.loads(json.dumps(asdict(config))),
-        "clutter": [None if bank is None else _digest(bank.pixels) for bank in (query_clutter, item_clutter)],
+        "clutter": [None if bank is None else bytes_digest(bank.pixels) for bank in (query_clutter, item_clutter)],
     }
     if (folder / _META).is_file():
         found = json.loads((folder / _META).read_text())
@@ -128,7 +128,7 @@ def build_immr(
         "products": len(records),
         "queries": len(queries),
         "left_out": left_out,
-        "content": _content_digest(parts.values()),
+        "content": content_digest(parts.values()),
     }
     partial = folder.with_name(f".partial-{folder.name}-{os.getpid()}")
     for name, rows in parts.items():
@@ -153,8 +153,8 @@ def load_immr(folder: str | Path) -> IMMRBenchmark:
     if not (folder / _META).is_file():
         raise FileNotFoundError(f"'{folder}' holds no complete benchmark: it has no {_META}.")
     meta = json.loads((folder / _META).read_text())
-    parts = [_undecoded(datasets.load_from_disk(str(folder / name))) for name in _PARTS]
-    if _content_digest(parts) != meta["content"]:
+    parts = [undecoded(datasets.load_from_disk(str(folder / name))) for name in _PARTS]
+    if content_digest(parts) != meta["content"]:
         raise ValueError(
             f"'{folder}' is not what was written there: its content has another digest than {_META} says."
         )
@@ -184,18 +184,6 @@ def draw_distractors(
     if len(chosen) < wanted:
         raise ValueError(f"row {row}: the catalog has fewer than {wanted + 1} categories for a mosaic.")
     return chosen
-
-
-def _check_pools(query_clutter: ClutterBank | None, item_clutter: ClutterBank | None) -> None:
-    if query_clutter is None or item_clutter is None:
-        return
-    queries = {_digest(photo) for photo in query_clutter.pixels}
-    shared = [index for index, photo in enumerate(item_clutter.pixels) if _digest(photo) in queries]
-    if shared:
-        raise ValueError(
-            f"query_clutter and item_clutter share {len(shared)} photos (item_clutter[{shared[0]}] is the first): a "
-            "background that both show would give a match away. Take them from `clutter_pool`."
-        )
 
 
 def _products(
@@ -316,24 +304,3 @@ def _encode(image: Image.Image) -> dict[str, Any]:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_JPEG_QUALITY)
     return {"bytes": buffer.getvalue(), "path": None}
-
-
-def _undecoded(rows: datasets.Dataset) -> datasets.Dataset:
-    for column in ("image", "query_image"):
-        if column in rows.column_names:
-            rows = rows.cast_column(column, datasets.Image(decode=False))
-    return rows
-
-
-def _content_digest(parts: Any) -> str:
-    """Hash of every cell of some datasets, pictures by their bytes."""
-    digest = hashlib.blake2b(digest_size=16)
-    for rows in parts:
-        for row in _undecoded(rows):
-            cells = {name: _digest(cell["bytes"]) if isinstance(cell, dict) else cell for name, cell in row.items()}
-            digest.update(json.dumps(cells, sort_keys=True).encode())
-    return digest.hexdigest()
-
-
-def _digest(data: Any) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -19,7 +19,7 @@ from ..data.promotions import LEVELS, FontSet, Level, covered_share, default_fon
 from ..data.synthesis import ClutterBank
 from ..data.text_table import text_record
 from ..models.tiger_fg.image_loading_tiger_fg import load_rgb_image
-from .immr import _check_pools, _content_digest, _digest, _undecoded
+from .content import bytes_digest, check_pools, content_digest, undecoded
 
 _META = "listings.json"
 _JPEG_QUALITY = 92
@@ -111,12 +111,12 @@ def build_listing_benchmark(
     """
     config = config or ListingBenchmarkConfig()
     folder = Path(folder)
-    _check_pools(query_clutter, pool_clutter)
+    check_pools(query_clutter, pool_clutter)
     made_of = {
         "catalog": catalog_fingerprint(catalog),
         "distractors": None if distractors is None else catalog_fingerprint(distractors),
         "config": json.loads(json.dumps(asdict(config))),
-        "clutter": [None if bank is None else _digest(bank.pixels) for bank in (query_clutter, pool_clutter)],
+        "clutter": [None if bank is None else bytes_digest(bank.pixels) for bank in (query_clutter, pool_clutter)],
         "fonts": (fonts or default_fonts()).digest,
     }
     if (folder / _META).is_file():
@@ -154,7 +154,7 @@ def build_listing_benchmark(
             "products": len(products),
             "distractor_listings": len(others),
             "left_out": len(catalog) - len(products) + (0 if distractors is None else len(distractors) - len(others)),
-            "content": _content_digest(parts),
+            "content": content_digest(parts),
         }
         (partial / _META).write_text(json.dumps(meta, indent=2))
     except BaseException:
@@ -188,9 +188,9 @@ def load_listing_benchmark(folder: str | Path) -> ListingBenchmark:
         raise FileNotFoundError(f"'{folder}' holds no complete benchmark: it has no {_META}.")
     meta = json.loads((folder / _META).read_text())
     parts = {
-        (part, level): _undecoded(datasets.load_from_disk(str(folder / f"{part}-{level}"))) for part, level in _parts()
+        (part, level): undecoded(datasets.load_from_disk(str(folder / f"{part}-{level}"))) for part, level in _parts()
     }
-    if _content_digest(parts.values()) != meta["content"]:
+    if content_digest(parts.values()) != meta["content"]:
         raise ValueError(
             f"'{folder}' is not what was written there: its content has another digest than {_META} says."
         )

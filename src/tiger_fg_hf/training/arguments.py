@@ -194,35 +194,45 @@ _RecipeLoader.add_implicit_resolver(
 
 
 Arguments = tuple[ModelArguments, DataArguments, TrainArguments, LossWeights]
-_KINDS = (ModelArguments, DataArguments, TrainArguments, LossWeights)
 
 
 def parse_arguments(argv: list[str] | None = None) -> Arguments:
+    """Arguments of `examples/train.py`; see [`parse_recipe`]."""
+    model, data, train, losses = parse_recipe((ModelArguments, DataArguments, TrainArguments, LossWeights), argv)
+    return model, data, train, losses
+
+
+def parse_recipe(kinds: tuple[type, ...], argv: list[str] | None = None) -> tuple[Any, ...]:
     """
     Reads `[recipe.yaml | recipe.json] [--flag value ...]`; a flag overrides the recipe, wherever either stands.
+
+    Args:
+        kinds: dataclasses whose fields are the flags.
+
+    Returns:
+        One object of each kind.
 
     Raises:
         ValueError: the recipe is no mapping or has a key that no argument has, or a value is out of range.
         SystemExit: a value, of a flag or of the recipe, is not of its argument's type; the usage is printed.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = HfArgumentParser(_KINDS)
+    parser = HfArgumentParser(kinds)
     for index, part in enumerate(argv):
         is_value = index > 0 and argv[index - 1].startswith("--") and "=" not in argv[index - 1]
         if part.endswith((".yaml", ".yml", ".json")) and not part.startswith("--") and not is_value:
-            argv = _recipe_flags(Path(part)) + argv[:index] + argv[index + 1 :]
+            argv = _recipe_flags(Path(part), kinds) + argv[:index] + argv[index + 1 :]
             break
-    model, data, train, losses = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
-    return model, data, train, losses
+    return parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
 
 
-def _recipe_flags(path: Path) -> list[str]:
+def _recipe_flags(path: Path, kinds: tuple[type, ...]) -> list[str]:
     """A recipe as flags, so that its values pass the same checks as those of the command line."""
     read = json.loads if path.suffix == ".json" else partial(yaml.load, Loader=_RecipeLoader)
     recipe = read(path.read_text(encoding="utf-8"))
     if not isinstance(recipe, dict):
         raise ValueError(f"{path} must hold a mapping of arguments to values, found {type(recipe).__name__}.")
-    known = {f.name: f.type for kind in _KINDS for f in fields(kind)}
+    known = {f.name: f.type for kind in kinds for f in fields(kind)}
     unknown = sorted(set(recipe) - set(known))
     if unknown:
         raise ValueError(f"{path} has unknown keys {unknown}; known are {sorted(known)}.")

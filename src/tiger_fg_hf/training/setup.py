@@ -161,7 +161,7 @@ def build_teacher(
         logger.warning("Neither --teacher nor --vision is given: the losses srd and sdd are left out.")
         return None
     teacher = backbone_from_pretrained(source, "vision_config", torch.float32, {})
-    statistics = {"image_mean": IMAGENET_DEFAULT_MEAN, "image_std": IMAGENET_DEFAULT_STD, **_pixel_statistics(source)}
+    statistics = {"image_mean": IMAGENET_DEFAULT_MEAN, "image_std": IMAGENET_DEFAULT_STD, **pixel_statistics(source)}
     size = teacher.config.image_size
     return TeacherFeatures.cached(
         folder,
@@ -200,7 +200,7 @@ def build_model_and_processor(model: ModelArguments, catalog: Any) -> tuple[PreT
         image_processor = TigerFGImageProcessorPil(
             size={"height": model.image_size, "width": model.image_size},
             resize_mode=model.resize_mode,
-            **(_pixel_statistics(model.vision) if model.vision else {}),
+            **(pixel_statistics(model.vision) if model.vision else {}),
         )
         side = model.query_image_size
         processor = TigerFGProcessor(
@@ -227,7 +227,7 @@ def query_side(processor: TigerFGProcessor) -> int:
     return (processor.query_size or processor.image_processor.size)["height"]
 
 
-def _pixel_statistics(vision: str) -> dict[str, list[float]]:
+def pixel_statistics(vision: str) -> dict[str, list[float]]:
     """Mean and deviation that a vision encoder was trained with; those of ImageNet where it does not say."""
     try:
         saved, _ = ImageProcessingMixin.get_image_processor_dict(vision)
@@ -240,14 +240,14 @@ def _pixel_statistics(vision: str) -> dict[str, list[float]]:
 def _build_tokenizer(model: ModelArguments, catalog: Any):
     source = model.tokenizer or model.text
     if source is None or source == "train":
-        texts = _catalog_texts(catalog)
+        texts = catalog_texts(catalog)
         return train_sentencepiece_tokenizer(
             texts, vocab_size=model.vocab_size, model_max_length=model.max_text_length
         )
     return AutoTokenizer.from_pretrained(source)
 
 
-def _catalog_texts(catalog: Any):
+def catalog_texts(catalog: Any):
     # The template needs no tokenizer, but its class does; any rendering that names the same words will do here.
     for row in range(len(catalog)):
         record = to_record(_without_images(catalog, row))

@@ -1,0 +1,57 @@
+"""
+Trains the image-text dual encoder that TGQ-Former keeps frozen, on pictures of listings and their titles.
+
+    accelerate launch examples/train_dual_encoder.py --data items.parquet --vision VISION --text TEXT
+
+A pretrained one (CLIP, Chinese-CLIP, SigLIP) needs no training. `--help` lists the arguments.
+"""
+
+import sys
+from dataclasses import asdict
+from functools import partial
+
+from tiger_fg_hf.data.catalog import catalog_fingerprint
+from tiger_fg_hf.data.item_pair_collator import ItemPairCollator
+from tiger_fg_hf.objectives.image_title import ImageTitleStudent
+from tiger_fg_hf.objectives.item_pairs import ItemPairTask, ItemPairWeights
+from tiger_fg_hf.training.arguments import TrainArguments, parse_recipe
+from tiger_fg_hf.training.item_pair_arguments import DualEncoderArguments, ListingArguments
+from tiger_fg_hf.training.item_pair_setup import build_dual_encoder, build_listing_catalog, build_listing_pairs
+from tiger_fg_hf.training.launch import start_cpu_processes
+from tiger_fg_hf.training.loop import build_accelerator, train
+
+
+def main(argv: list[str] | None = None) -> dict:
+    model_args, data_args, train_args = parse_recipe((DualEncoderArguments, ListingArguments, TrainArguments), argv)
+    if train_args.eval_every:
+        raise ValueError("--eval_every is for TGQ-Former: a dual encoder is not evaluated as it trains.")
+    accelerator = build_accelerator(train_args)
+    with accelerator.main_process_first():
+        catalog = build_listing_catalog(data_args, seed=train_args.seed)
+    model, processor = build_dual_encoder(model_args, data_args, catalog)
+    summary = train(
+        accelerator,
+        ImageTitleStudent(model),
+        build_listing_pairs(catalog, data_args, seed=train_args.seed),
+        ItemPairCollator(processor),
+        train_args,
+        partial(ItemPairTask, weights=ItemPairWeights(rr=0.0)),
+        num_workers=data_args.num_workers,
+        frozen=[model.text_model] if model_args.freeze_text else [],
+        fixed={"listings": [data_args.level_shares, data_args.keep_words], "freeze_text": model_args.freeze_text},
+        facts={
+            "data": {"fingerprint": catalog_fingerprint(catalog), "rows": len(catalog)},
+            "arguments": {k: v for part in (model_args, data_args, train_args) for k, v in asdict(part).items()},
+        },
+    )
+    if accelerator.is_main_process:
+        model.save_pretrained(train_args.output_dir)
+        processor.title_tokenizer.save_pretrained(train_args.output_dir)
+        processor.image_processor.save_pretrained(train_args.output_dir)
+        print(f"{summary['steps']} steps in {summary['seconds'] / 60:.1f} minutes; saved to {train_args.output_dir}")
+    accelerator.end_training()
+    return summary
+
+
+if __name__ == "__main__" and not start_cpu_processes(__file__, sys.argv[1:]):
+    main()

@@ -1,0 +1,94 @@
+"""
+Trains TGQ-Former on pairs of listings of the same product.
+
+    accelerate launch examples/train_tgq_former.py --data items.parquet --dual_encoder CLIP --language_model MODEL
+    accelerate launch examples/train_tgq_former.py examples/recipes/tgq-former-paper.yaml --data items.parquet
+
+With adapters (`--lora_rank`), the run's `adapters` folder holds them with the connector, and the folder itself the
+merged model that `from_pretrained` reads; `--help` lists the arguments.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from tiger_fg_hf.data.catalog import catalog_fingerprint
+from tiger_fg_hf.data.item_pair_collator import ItemPairCollator
+from tiger_fg_hf.evaluation.item_retrieval import pair_metrics
+from tiger_fg_hf.objectives.item_pairs import ItemPairStudent, ItemPairTask, ItemPairWeights
+from tiger_fg_hf.training.arguments import TrainArguments, parse_recipe
+from tiger_fg_hf.training.item_pair_arguments import ListingArguments, TGQFormerArguments
+from tiger_fg_hf.training.item_pair_setup import (
+    build_eval_listings,
+    build_listing_catalog,
+    build_listing_pairs,
+    build_tgq_former,
+)
+from tiger_fg_hf.training.launch import start_cpu_processes
+from tiger_fg_hf.training.loop import build_accelerator, train
+from tiger_fg_hf.training.lora import add_lora
+
+
+def main(argv: list[str] | None = None) -> dict:
+    kinds = (TGQFormerArguments, ListingArguments, TrainArguments, ItemPairWeights)
+    model_args, data_args, train_args, weights = parse_recipe(kinds, argv)
+    accelerator = build_accelerator(train_args)
+    with accelerator.main_process_first():
+        catalog = build_listing_catalog(data_args, seed=train_args.seed)
+    model, processor = build_tgq_former(model_args, data_args)
+    frozen = [model.dual_encoder, *([model.language_model] if model_args.freeze_language_model else [])]
+    adapted = None
+    if model_args.lora_rank:
+        adapted = add_lora(
+            model, rank=model_args.lora_rank, alpha=model_args.lora_alpha, dropout=model_args.lora_dropout
+        )
+
+    evaluate = None
+    if train_args.eval_every and accelerator.is_main_process:
+        held_out = build_eval_listings(data_args)
+
+        def evaluate(model):
+            return {f"eval/{name}": value for name, value in pair_metrics(model, processor, held_out).items()}
+
+    arguments = {k: v for part in (model_args, data_args, train_args, weights) for k, v in asdict(part).items()}
+    summary = train(
+        accelerator,
+        ItemPairStudent(adapted or model),
+        build_listing_pairs(catalog, data_args, seed=train_args.seed),
+        ItemPairCollator(processor),
+        train_args,
+        partial(ItemPairTask, weights=weights),
+        num_workers=data_args.num_workers,
+        evaluate=evaluate,
+        frozen=frozen,
+        fixed={
+            "listings": [data_args.level_shares, data_args.keep_words],
+            "weights": asdict(weights),
+            "adapters": [model_args.lora_rank, model_args.lora_alpha, model_args.lora_dropout],
+            "freeze_language_model": model_args.freeze_language_model,
+        },
+        facts={
+            "data": {"fingerprint": catalog_fingerprint(catalog), "rows": len(catalog)},
+            "arguments": arguments,
+        },
+    )
+    if accelerator.is_main_process:
+        if adapted is not None:
+            adapted.save_pretrained(Path(train_args.output_dir, "adapters"))
+            model = adapted.merge_and_unload()
+        model.save_pretrained(train_args.output_dir)
+        processor.save_pretrained(train_args.output_dir)
+        summary["pairs"] = summary["steps"] * train_args.batch_size * train_args.gradient_accumulation_steps
+        summary["pairs"] *= accelerator.num_processes
+        summary["parameters"] = model.num_parameters()
+        summary["arguments"] = arguments
+        Path(train_args.output_dir, "train_summary.json").write_text(json.dumps(summary, indent=2))
+        print(f"{summary['steps']} steps in {summary['seconds'] / 60:.1f} minutes; saved to {train_args.output_dir}")
+    accelerator.end_training()
+    return summary
+
+
+if __name__ == "__main__" and not start_cpu_processes(__file__, sys.argv[1:]):
+    main()

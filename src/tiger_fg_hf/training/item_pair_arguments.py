@@ -1,0 +1,124 @@
+"""Arguments of training on pairs of listings: TGQ-Former, and the dual encoder that it keeps frozen."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..data.promotions import LEVELS
+
+
+@dataclass
+class ListingArguments:
+    """Which catalog is trained on, and how two listings of each of its products are made."""
+
+    data: str = field(default="drawn", metadata={"help": "Catalog: folder, file or Hub id, or 'drawn' for drawings."})
+    split: str | None = field(default=None, metadata={"help": "Split of the catalog, where it has several."})
+    columns: str | None = field(
+        default=None, metadata={"help": "Column names, as 'title=name,attributes=color+keywords'."}
+    )
+    clutter: str | None = field(default=None, metadata={"help": "Photos that products are set on."})
+    drawn_products: int = field(default=3000, metadata={"help": "Products of the drawn catalog."})
+    level_shares: str = field(
+        default="1,1,1", metadata={"help": f"How often a listing is {', '.join(LEVELS)}, against the others."}
+    )
+    keep_words: str = field(
+        default="0.4,0.9", metadata={"help": "Fewest and most of a title's words that a listing keeps, as shares."}
+    )
+    eval_data: str | None = field(default=None, metadata={"help": "Catalog evaluated during training, as --data."})
+    eval_limit: int = field(default=500, metadata={"help": "Listings of it that are used."})
+    image_size: int = field(default=224, metadata={"help": "Height and width in pixels of the pictures."})
+    fonts: str | None = field(
+        default=None, metadata={"help": "Folder of fonts of the overlays; Pillow's own by default."}
+    )
+    num_workers: int = field(default=2, metadata={"help": "Processes that prepare data."})
+    cache_decoded: bool = field(default=True, metadata={"help": "Keep decoded images in memory, scaled down."})
+
+    def __post_init__(self):
+        self.shares(), self.kept_words()
+
+    def kept_words(self) -> tuple[float, float]:
+        """Both ends of `keep_words`."""
+        try:
+            low, high = (float(part) for part in self.keep_words.split(","))
+        except ValueError:
+            raise ValueError(f"--keep_words must be 'low,high', got {self.keep_words!r}.") from None
+        return low, high
+
+    def shares(self) -> dict[str, float]:
+        """`level_shares` by level."""
+        try:
+            parts = [float(part) for part in self.level_shares.split(",")]
+        except ValueError:
+            parts = []
+        if len(parts) != len(LEVELS) or min(parts) < 0 or not sum(parts):
+            raise ValueError(
+                f"--level_shares must be {len(LEVELS)} numbers with commas, for {', '.join(LEVELS)}, got "
+                f"{self.level_shares!r}."
+            )
+        return dict(zip(LEVELS, parts, strict=True))
+
+
+@dataclass
+class DualEncoderArguments:
+    """Which image-text dual encoder is trained."""
+
+    dual_encoder: str | None = field(default=None, metadata={"help": "Dual encoder (CLIP, ...) to train on."})
+    vision: str | None = field(default=None, metadata={"help": "Pretrained vision encoder of a fresh dual encoder."})
+    text: str | None = field(default=None, metadata={"help": "Pretrained text encoder of it."})
+    dual_encoder_config: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={"help": "Configuration, with its model_type, as a mapping or JSON: a dual encoder from scratch."},
+    )
+    projection_dim: int = field(
+        default=256, metadata={"help": "Width of the shared space of a fresh dual encoder on --vision and --text."}
+    )
+    vocab_size: int = field(
+        default=4000, metadata={"help": "Vocabulary of the tokenizer that one from scratch is trained with."}
+    )
+    max_title_length: int = field(default=52, metadata={"help": "Tokens of a title that are read."})
+    freeze_text: bool = field(
+        default=False, metadata={"help": "Keep the text encoder as it is, but for its projection."}
+    )
+    attn_implementation: str | None = field(default=None, metadata={"help": "'eager', 'sdpa', 'flash_attention_2'."})
+
+    def __post_init__(self):
+        if isinstance(self.dual_encoder_config, str):
+            self.dual_encoder_config = json.loads(self.dual_encoder_config)
+
+
+@dataclass
+class TGQFormerArguments:
+    """Which TGQ-Former is trained."""
+
+    model: str | None = field(default=None, metadata={"help": "TGQ-Former checkpoint (Hub id or folder) to train on."})
+    dual_encoder: str | None = field(
+        default=None, metadata={"help": "Trained image-text dual encoder, which stays frozen."}
+    )
+    language_model: str | None = field(default=None, metadata={"help": "Pretrained language model."})
+    model_config: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={
+            "help": "TGQFormerConfig fields, as a mapping or JSON. A text_config among them: a language model from "
+            "scratch, with the dual encoder's tokenizer."
+        },
+    )
+    connector: Literal["tgq_former", "q_former", "notellm2", "perceiver_resampler", "mlp"] = field(
+        default="tgq_former", metadata={"help": "Connector; others than TGQ-Former's are given as many parameters."}
+    )
+    max_text_length: int = field(default=64, metadata={"help": "Tokens of a prompt that are read."})
+    max_title_length: int = field(default=52, metadata={"help": "Tokens of a title that are read."})
+    instruction: str = field(default="", metadata={"help": "What stands before every prompt."})
+    lora_rank: int = field(default=16, metadata={"help": "Rank of the language model's adapters; 0 trains it whole."})
+    lora_alpha: int = field(default=32, metadata={"help": "Alpha of the adapters."})
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout of the adapters."})
+    freeze_language_model: bool = field(
+        default=False, metadata={"help": "Keep the language model as it is; only with --lora_rank 0."}
+    )
+    attn_implementation: str | None = field(default=None, metadata={"help": "'eager', 'sdpa', 'flash_attention_2'."})
+    gradient_checkpointing: bool = field(default=False, metadata={"help": "Trade compute for memory."})
+
+    def __post_init__(self):
+        if isinstance(self.model_config, str):
+            self.model_config = json.loads(self.model_config)
+        if self.freeze_language_model and self.lora_rank:
+            raise ValueError("--freeze_language_model needs --lora_rank 0: adapters would train it.")

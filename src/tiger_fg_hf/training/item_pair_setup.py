@@ -1,0 +1,195 @@
+"""From arguments to what training on pairs of listings needs: catalog, pairs, models, processor."""
+
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, VisionTextDualEncoderModel
+
+from ..data.catalog import load_catalog, parse_columns
+from ..data.drawn import drawn_catalog
+from ..data.listings import ListingConfig, ListingPairDataset, ListingSynthesizer
+from ..data.promotions import FontSet
+from ..data.tokenizer import train_sentencepiece_tokenizer
+from ..models.tgq_former.configuration_tgq_former import TGQFormerConfig
+from ..models.tgq_former.modeling_tgq_former import TGQFormerModel, match_connector_budget
+from ..models.tgq_former.processing_tgq_former import TGQFormerProcessor
+from ..models.tiger_fg.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
+from .item_pair_arguments import DualEncoderArguments, ListingArguments, TGQFormerArguments
+from .setup import build_clutter, catalog_texts, pixel_statistics
+
+
+def build_listing_catalog(data: ListingArguments, *, seed: int) -> Any:
+    """The catalog whose products get two listings each: `--data`, or drawings of one product each."""
+    if data.data == "drawn":
+        return load_catalog(
+            drawn_catalog(
+                num_products=data.drawn_products,
+                views=1,
+                layout="clean",
+                seed=seed,
+                size=max(data.image_size, 96),
+                num_proc=max(data.num_workers, 1),
+            )
+        )
+    columns = parse_columns(data.columns) if data.columns else None
+    return load_catalog(data.data, split=data.split, columns=columns)
+
+
+def build_eval_listings(data: ListingArguments) -> ListingPairDataset:
+    """
+    Held-out pairs for evaluation during training: of `--eval_data`, or of drawn products of another split.
+
+    Raises:
+        ValueError: the training catalog is not drawn and `--eval_data` is missing.
+    """
+    if data.eval_data is None and data.data != "drawn":
+        raise ValueError("--eval_every needs --eval_data, a catalog that is not trained on.")
+    if data.eval_data in (None, "drawn"):
+        drawn = drawn_catalog(
+            num_products=data.eval_limit, split="validation", layout="clean", size=max(data.image_size, 96)
+        )
+        catalog = load_catalog(drawn)
+    else:
+        catalog = load_catalog(data.eval_data, columns=parse_columns(data.columns) if data.columns else None)
+    return build_listing_pairs(catalog.select(range(min(data.eval_limit, len(catalog)))), data, seed=0)
+
+
+def build_listing_pairs(catalog: Any, data: ListingArguments, *, seed: int) -> ListingPairDataset:
+    """Two listings of every product of `catalog`, at the levels of `--level_shares`."""
+    synthesizer = ListingSynthesizer(
+        ListingConfig(size=data.image_size, keep_words=data.kept_words()),
+        build_clutter(data.clutter, "item", size=data.image_size),
+        FontSet(data.fonts) if data.fonts else None,
+    )
+    return ListingPairDataset(
+        catalog,
+        synthesizer,
+        seed=seed,
+        level_shares=data.shares(),
+        cache_decoded=data.cache_decoded,
+        cache_max_side=max(data.image_size * 3 // 2, 96),
+    )
+
+
+def build_dual_encoder(
+    args: DualEncoderArguments, data: ListingArguments, catalog: Any
+) -> tuple[PreTrainedModel, TGQFormerProcessor]:
+    """
+    The dual encoder to train, and a processor whose two tokenizers are both its own.
+
+    Raises:
+        ValueError: not exactly one of `--dual_encoder`, `--vision` with `--text`, `--dual_encoder_config` is given.
+    """
+    names = ("dual_encoder", "vision", "text", "dual_encoder_config")
+    given = [name for name in names if getattr(args, name) is not None]
+    attention = args.attn_implementation
+    if given == ["dual_encoder"]:
+        model = AutoModel.from_pretrained(args.dual_encoder, dtype=torch.float32, attn_implementation=attention)
+        tokenizer, statistics = AutoTokenizer.from_pretrained(args.dual_encoder), pixel_statistics(args.dual_encoder)
+    elif given == ["vision", "text"]:
+        model = VisionTextDualEncoderModel.from_vision_text_pretrained(
+            args.vision, args.text, projection_dim=args.projection_dim
+        )
+        if attention is not None:
+            model.set_attn_implementation(attention)
+        tokenizer, statistics = AutoTokenizer.from_pretrained(args.text), pixel_statistics(args.vision)
+    elif given == ["dual_encoder_config"]:
+        tokenizer = train_sentencepiece_tokenizer(
+            catalog_texts(catalog), vocab_size=args.vocab_size, model_max_length=args.max_title_length
+        )
+        assert isinstance(args.dual_encoder_config, dict)  # `DualEncoderArguments` has parsed it
+        settings = {**args.dual_encoder_config}
+        ends = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+        settings["text_config"] = {**settings["text_config"], "vocab_size": len(tokenizer), **ends}
+        model = AutoModel.from_config(
+            AutoConfig.for_model(settings.pop("model_type"), **settings), attn_implementation=attention
+        )
+        statistics = {}
+    else:
+        raise ValueError(
+            "Give either --dual_encoder, or --vision and --text (pretrained encoders), or --dual_encoder_config (one "
+            f"from scratch); got {given or 'none of them'}."
+        )
+    if args.freeze_text:
+        model.text_model.requires_grad_(False)
+    processor = TGQFormerProcessor(
+        _image_processor(data, statistics), tokenizer, tokenizer, max_title_length=args.max_title_length
+    )
+    return model, processor
+
+
+def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[TGQFormerModel, TGQFormerProcessor]:
+    """
+    The TGQ-Former to train, its dual encoder frozen, and its processor.
+
+    Raises:
+        ValueError: neither `--model` nor `--dual_encoder` with a language model is given, or both are.
+    """
+    config = dict(args.model_config or {})
+    if args.model is not None:
+        if args.dual_encoder or args.language_model or config:
+            raise ValueError("--model brings its encoders and its configuration: give nothing of them beside it.")
+        model = TGQFormerModel.from_pretrained(
+            args.model, dtype=torch.float32, attn_implementation=args.attn_implementation
+        )
+        processor = TGQFormerProcessor.from_pretrained(args.model)
+    else:
+        from_scratch = "text_config" in config
+        if args.dual_encoder is None or (args.language_model is None) != from_scratch:
+            raise ValueError(
+                "Give either --model (a TGQ-Former checkpoint), or --dual_encoder with --language_model or with a "
+                "text_config in --model_config (a language model from scratch)."
+            )
+        title_tokenizer = AutoTokenizer.from_pretrained(args.dual_encoder)
+        tokenizer = title_tokenizer if from_scratch else AutoTokenizer.from_pretrained(args.language_model)
+        if from_scratch:
+            model = _with_fresh_language_model(args, config, tokenizer)
+        else:
+            model = TGQFormerModel.from_backbones(
+                args.dual_encoder, args.language_model, attn_implementation=args.attn_implementation, **config
+            )
+        if args.connector != model.config.connector:
+            model = _with_connector(model, args.connector)
+        processor = TGQFormerProcessor(
+            _image_processor(data, pixel_statistics(args.dual_encoder)),
+            tokenizer,
+            title_tokenizer,
+            instruction=args.instruction,
+            max_length=args.max_text_length,
+            max_title_length=args.max_title_length,
+        )
+    model.dual_encoder.requires_grad_(False)
+    if args.freeze_language_model:
+        model.language_model.requires_grad_(False)
+    if args.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    return model, processor
+
+
+def _with_fresh_language_model(args: TGQFormerArguments, config: dict[str, Any], tokenizer: Any) -> TGQFormerModel:
+    dual_encoder = AutoModel.from_pretrained(args.dual_encoder, dtype=torch.float32)
+    ends = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    config["text_config"] = {**config["text_config"], "vocab_size": len(tokenizer), **ends}
+    dual_encoder.config._name_or_path = ""
+    model = TGQFormerModel._from_config(
+        TGQFormerConfig(dual_encoder_config=dual_encoder.config, **config),
+        attn_implementation=args.attn_implementation,
+    )
+    model.dual_encoder.load_state_dict(dual_encoder.state_dict())
+    return model
+
+
+def _with_connector(model: TGQFormerModel, connector: str) -> TGQFormerModel:
+    """The same encoder and language model around another connector of as many parameters."""
+    changed = TGQFormerModel._from_config(
+        match_connector_budget(model.config, connector), attn_implementation=model.config._attn_implementation
+    )
+    changed.dual_encoder.load_state_dict(model.dual_encoder.state_dict())
+    changed.language_model.load_state_dict(model.language_model.state_dict())
+    return changed
+
+
+def _image_processor(data: ListingArguments, statistics: dict[str, list[float]]) -> TigerFGImageProcessorPil:
+    return TigerFGImageProcessorPil(
+        size={"height": data.image_size, "width": data.image_size}, resize_mode="pad", **statistics
+    )
