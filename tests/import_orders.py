@@ -18,7 +18,10 @@ ORDERS = [
     (OURS, "import transformers.modeling_layers"),
     ("import transformers.modeling_layers", OURS),
     *((f"import tiger_fg_hf.models.tiger_fg.{name}_tiger_fg",) for name in ("encoders", "grounding", "image_loading")),
-    *((f"import tiger_fg_hf.models.tgq_former.{name}_tgq_former",) for name in ("connector", "modeling", "processing")),
+    *(
+        (f"import tiger_fg_hf.models.tgq_former.{name}_tgq_former",)
+        for name in ("connector", "modeling", "processing")
+    ),
     ("from tiger_fg_hf import TigerFGModel",),
     ("from tiger_fg_hf import TGQFormerProcessor", "from transformers import AutoModel"),
     ("from tiger_fg_hf import TigerFGProcessor", "from transformers import AutoModel"),

@@ -82,3 +82,16 @@ def tiny_tgq_inputs() -> dict[str, torch.Tensor]:
     inputs["title_input_ids"], inputs["title_attention_mask"] = words([6, 4, 1])
     inputs["input_ids"], inputs["attention_mask"] = words([5, 2, 4])
     return inputs
+
+
+def tiny_pair_batch() -> dict[str, torch.Tensor]:
+    """Three products: one listing of each, and another with other pixels and, padded less, other texts."""
+    first, second = tiny_tgq_inputs(), tiny_tgq_inputs()
+    second["pixel_values"] = second["pixel_values"].flip(0) + 0.1
+    second = {name: value.flip(0) for name, value in second.items()}
+    for name in ("input_ids", "attention_mask"):
+        second[name] = second[name][:, :4]
+    second["attention_mask"][0] = torch.tensor([1, 1, 0, 0])
+    batch = {f"first_{name}": value for name, value in first.items()}
+    batch |= {f"second_{name}": value for name, value in second.items()}
+    return batch | {"item_ids": torch.tensor([3, 1, 2]), "rows": torch.arange(3)}

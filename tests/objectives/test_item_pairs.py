@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_tgq import tiny_tgq_inputs, tiny_tgq_model
+from tiny_tgq import tiny_pair_batch, tiny_tgq_model
 
 from tiger_fg_hf.objectives.batch import select_rows
 from tiger_fg_hf.objectives.info_nce import Rows
@@ -11,26 +11,12 @@ from tiger_fg_hf.objectives.query_to_item import query_to_item_loss
 from tiger_fg_hf.objectives.redundancy import redundancy_loss
 
 
-def pair_batch(same=False):
-    """Three products: one listing of each, and another with other pixels and, padded less, other texts."""
-    first, second = tiny_tgq_inputs(), tiny_tgq_inputs()
-    second["pixel_values"] = second["pixel_values"].flip(0) + 0.1
-    if not same:
-        second = {name: value.flip(0) for name, value in second.items()}
-        for name in ("input_ids", "attention_mask"):
-            second[name] = second[name][:, :4]
-        second["attention_mask"][0] = torch.tensor([1, 1, 0, 0])
-    batch = {f"first_{name}": value for name, value in first.items()}
-    batch |= {f"second_{name}": value for name, value in second.items()}
-    return batch | {"item_ids": torch.tensor([3, 1, 2]), "rows": torch.arange(3)}
-
-
 def side(batch, name):
     return {key.removeprefix(f"{name}_"): value for key, value in batch.items() if key.startswith(f"{name}_")}
 
 
 def test_both_listings_are_embedded_as_alone():
-    student, batch = ItemPairStudent(tiny_tgq_model()), pair_batch()
+    student, batch = ItemPairStudent(tiny_tgq_model()), tiny_pair_batch()
     found = student(**batch)
     for name in ("first", "second"):
         output = student.model(**side(batch, name))
@@ -41,7 +27,7 @@ def test_both_listings_are_embedded_as_alone():
 
 
 def test_losses_are_their_terms():
-    task, batch = ItemPairTask(ItemPairStudent(tiny_tgq_model()), ItemPairWeights(i2i=2.0, rr=0.5)), pair_batch()
+    task, batch = ItemPairTask(ItemPairStudent(tiny_tgq_model()), ItemPairWeights(i2i=2.0, rr=0.5)), tiny_pair_batch()
     found = task(batch)
     alone = [task.student.model(**side(batch, name)) for name in ("first", "second")]
     i2i = query_to_item_loss(
@@ -59,15 +45,15 @@ def test_losses_are_their_terms():
 @pytest.mark.parametrize("connector", ["q_former", "notellm2", "perceiver_resampler", "mlp"])
 def test_without_two_streams_the_redundancy_term_drops_out(connector):
     task = ItemPairTask(ItemPairStudent(tiny_tgq_model(connector=connector)))
-    found = task(pair_batch())
+    found = task(tiny_pair_batch())
     assert "rr" not in found
     torch.testing.assert_close(found["loss"], found["i2i"], check_stride=False)
     with pytest.raises(ValueError, match="No loss is left"):
-        ItemPairTask(task.student, ItemPairWeights(i2i=0.0))(pair_batch())
+        ItemPairTask(task.student, ItemPairWeights(i2i=0.0))(tiny_pair_batch())
 
 
 def test_listings_of_one_product_are_no_negatives():
-    task, batch = ItemPairTask(ItemPairStudent(tiny_tgq_model()), ItemPairWeights(rr=0.0)), pair_batch()
+    task, batch = ItemPairTask(ItemPairStudent(tiny_tgq_model()), ItemPairWeights(rr=0.0)), tiny_pair_batch()
     same = batch | {"item_ids": torch.tensor([3, 3, 3])}
     assert task(same)["loss"].item() == 0.0
     assert task(batch)["loss"].item() > 0.1
@@ -75,7 +61,7 @@ def test_listings_of_one_product_are_no_negatives():
 
 def test_rows_of_a_batch():
     """What gradient caching relies on: parts of a batch give the parts of its representations."""
-    student, batch = ItemPairStudent(tiny_tgq_model()), pair_batch()
+    student, batch = ItemPairStudent(tiny_tgq_model()), tiny_pair_batch()
     whole = student(**batch)
     for rows in (slice(0, 1), slice(1, 3)):
         part = student(**select_rows(batch, rows))
@@ -86,7 +72,7 @@ def test_rows_of_a_batch():
 
 def test_split_over_processes():
     """With gathered columns, the mean of the processes' losses is the loss of the whole batch."""
-    student, batch = ItemPairStudent(tiny_tgq_model()), pair_batch()
+    student, batch = ItemPairStudent(tiny_tgq_model()), tiny_pair_batch()
     representations = student(**batch)
     expected = ItemPairTask(student).loss(representations, batch)
     parts = []
