@@ -50,7 +50,7 @@ def main(inputs: Path, outputs: Path, folders: list[Path]) -> None:
 def model_inputs(processor, model_type: str, photos: list, records: list) -> dict:
     """What the processor makes of photos and records for one of the models."""
     items = dict(processor(images=photos, text=records, return_tensors="pt"))
-    if model_type == "tiger_fg_item":
+    if model_type in ("tiger_fg_item", "tgq_former"):
         return items
     queries = processor(images=photos[::-1], return_tensors="pt")["pixel_values"]
     return {"pixel_values": queries} if model_type == "tiger_fg_query" else {"query_pixel_values": queries, **items}

@@ -12,42 +12,67 @@ from PIL import Image
 from remote_loader import model_inputs
 from safetensors.torch import load_file, save_file
 from tiny import TOWERS, tiny_model
+from tiny_tgq import tiny_tgq_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor, PreTrainedTokenizerFast
 
-from tiger_fg_hf import TigerFGImageProcessorPil, TigerFGProcessor
+from tiger_fg_hf import (
+    TGQFormerConfig,
+    TGQFormerModel,
+    TGQFormerProcessor,
+    TigerFGImageProcessorPil,
+    TigerFGProcessor,
+)
 from tiger_fg_hf.hub.export import export_with_code
 
-KINDS = pytest.mark.parametrize("kind", list(TOWERS))
+CLASSES = {**TOWERS, "tgq_former": (TGQFormerConfig, TGQFormerModel)}
+PROCESSORS = dict.fromkeys(TOWERS, TigerFGProcessor) | {"tgq_former": TGQFormerProcessor}
+KINDS = pytest.mark.parametrize("kind", list(CLASSES))
 WORDS = ["[PAD]", "[UNK]", "red", "mug", "Kitchen", "color", "desk", "lamp", ":", ";"]
 RECORDS = [{"title": "red mug", "category": "Kitchen", "attributes": {"color": "red"}}, None, {"title": "desk lamp"}]
-CODE = {
+_IMAGES = {"image_loading_tiger_fg.py", "image_processing_pil_tiger_fg.py", "record_text.py"}
+_TIGER = {
     "configuration_tiger_fg.py",
     "encoders_tiger_fg.py",
     "grounding_tiger_fg.py",
-    "image_loading_tiger_fg.py",
-    "image_processing_pil_tiger_fg.py",
     "modeling_tiger_fg.py",
     "processing_tiger_fg.py",
+    *_IMAGES,
+}
+CODE = dict.fromkeys(TOWERS, _TIGER) | {
+    "tgq_former": {
+        "configuration_tgq_former.py",
+        "connector_baselines_tgq_former.py",
+        "connector_tgq_former.py",
+        "modeling_tgq_former.py",
+        "processing_tgq_former.py",
+        *_IMAGES,
+    }
 }
 
 
-def make_processor() -> TigerFGProcessor:
+def make_model(kind):
+    return tiny_tgq_model() if kind == "tgq_former" else tiny_model(kind)
+
+
+def make_processor(kind="joint") -> TigerFGProcessor | TGQFormerProcessor:
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
-    return TigerFGProcessor(TigerFGImageProcessorPil(size=32, resize_mode="crop"), fast, text_separator=" ; ")
+    images = TigerFGImageProcessorPil(size=32, resize_mode="crop")
+    tokenizers = [fast, fast] if kind == "tgq_former" else [fast]
+    return PROCESSORS[kind](images, *tokenizers, text_separator=" ; ")
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Root folder with one export per model, the models, and their processor."""
+    """Root folder with one export per model, the models, and their processors."""
     root = tmp_path_factory.mktemp("exported")
-    processor = make_processor()
-    saved = {kind: tiny_model(kind) for kind in TOWERS}
+    saved = {kind: make_model(kind) for kind in CLASSES}
+    processors = {kind: make_processor(kind) for kind in CLASSES}
     for kind, model in saved.items():
-        export_with_code(model, processor, root / kind)
-    return root, saved, processor
+        export_with_code(model, processors[kind], root / kind)
+    return root, saved, processors
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +102,7 @@ def remote(exported, photos, tmp_path_factory) -> dict[str, torch.Tensor]:
             str(Path(__file__).with_name("remote_loader.py")),
             str(folder),
             str(folder / "found.safetensors"),
-            *(str(root / kind) for kind in TOWERS),
+            *(str(root / kind) for kind in CLASSES),
         ],
         env=environment,
         cwd=folder,
@@ -92,7 +117,7 @@ def remote(exported, photos, tmp_path_factory) -> dict[str, torch.Tensor]:
 
 @KINDS
 def test_loads_without_the_package_and_says_the_same(exported, photos, remote, kind):
-    model, processor = exported[1][kind], exported[2]
+    model, processor = exported[1][kind], exported[2][kind]
     expected = model_inputs(processor, model.config.model_type, photos, RECORDS)
     with torch.no_grad():
         expected |= {k: v for k, v in model(**expected).items() if torch.is_tensor(v)}
@@ -107,15 +132,16 @@ def test_loads_without_the_package_and_says_the_same(exported, photos, remote, k
 @KINDS
 def test_folder_holds_the_code_and_names_it(exported, kind):
     folder = exported[0] / kind
-    assert {path.name for path in folder.glob("*.py")} == CODE
+    assert {path.name for path in folder.glob("*.py")} == CODE[kind]
     config = json.loads((folder / "config.json").read_text())
-    names = TOWERS[kind]
+    names = CLASSES[kind]
+    family = "tgq_former" if kind == "tgq_former" else "tiger_fg"
     assert config["auto_map"] == {
-        "AutoConfig": f"configuration_tiger_fg.{names[0].__name__}",
-        "AutoModel": f"modeling_tiger_fg.{names[1].__name__}",
+        "AutoConfig": f"configuration_{family}.{names[0].__name__}",
+        "AutoModel": f"modeling_{family}.{names[1].__name__}",
     }
     text = (folder / "processor_config.json").read_text()
-    assert "processing_tiger_fg.TigerFGProcessor" in text
+    assert f"processing_{family}.{PROCESSORS[kind].__name__}" in text
     assert "image_processing_pil_tiger_fg.TigerFGImageProcessorPil" in text
 
 
@@ -123,23 +149,23 @@ def test_folder_holds_the_code_and_names_it(exported, kind):
 @KINDS
 def test_loads_into_our_classes_where_the_package_is(exported, kind, trust):
     folder = exported[0] / kind
-    assert type(AutoConfig.from_pretrained(folder, trust_remote_code=trust)) is TOWERS[kind][0]
-    assert type(AutoModel.from_pretrained(folder, trust_remote_code=trust)) is TOWERS[kind][1]
-    assert type(AutoProcessor.from_pretrained(folder, trust_remote_code=trust)) is TigerFGProcessor
+    assert type(AutoConfig.from_pretrained(folder, trust_remote_code=trust)) is CLASSES[kind][0]
+    assert type(AutoModel.from_pretrained(folder, trust_remote_code=trust)) is CLASSES[kind][1]
+    assert type(AutoProcessor.from_pretrained(folder, trust_remote_code=trust)) is PROCESSORS[kind]
     assert type(AutoImageProcessor.from_pretrained(folder, trust_remote_code=trust)) is TigerFGImageProcessorPil
-    assert type(TigerFGProcessor.from_pretrained(folder).image_processor) is TigerFGImageProcessorPil
-    loaded = TOWERS[kind][1].from_pretrained(folder)
+    assert type(PROCESSORS[kind].from_pretrained(folder).image_processor) is TigerFGImageProcessorPil
+    loaded = CLASSES[kind][1].from_pretrained(folder)
     for name, parameter in exported[1][kind].named_parameters():
         assert torch.equal(loaded.get_parameter(name), parameter), name
 
 
 @KINDS
 def test_ordinary_saving_carries_no_code(exported, kind, tmp_path):
-    model, processor = exported[1][kind], exported[2]
+    model, processor = exported[1][kind], exported[2][kind]
     model.save_pretrained(tmp_path / "after")
     processor.save_pretrained(tmp_path / "after")
-    TOWERS[kind][1](model.config).save_pretrained(tmp_path / "new")
-    make_processor().save_pretrained(tmp_path / "new")
+    CLASSES[kind][1](model.config).save_pretrained(tmp_path / "new")
+    make_processor(kind).save_pretrained(tmp_path / "new")
     for folder in (tmp_path / "after", tmp_path / "new"):
         assert not list(folder.rglob("*.py"))
         for path in folder.glob("*.json"):

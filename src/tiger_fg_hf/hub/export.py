@@ -5,12 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
-
-from ..models.tiger_fg.processing_tiger_fg import TigerFGProcessor
+from transformers import PreTrainedModel, ProcessorMixin
 
 
-def export_with_code(model: PreTrainedModel, processor: TigerFGProcessor, folder: str | Path) -> None:
+def export_with_code(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path) -> None:
     """
     Saves `model` and `processor` to `folder` together with the code that defines them.
 

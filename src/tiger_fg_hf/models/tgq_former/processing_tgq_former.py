@@ -1,5 +1,6 @@
 """Processor of TGQ-Former: images, titles for the dual encoder, and prompts for the language model."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,6 +53,8 @@ class TGQFormerProcessor(ProcessorMixin):
         max_length: int = 64,
         max_title_length: int = 52,
     ):
+        if title_tokenizer is tokenizer:
+            title_tokenizer = copy.deepcopy(tokenizer)  # transformers cannot save one object under two names with code
         super().__init__(image_processor, tokenizer, title_tokenizer)
         for name, given in (("tokenizer", tokenizer), ("title_tokenizer", title_tokenizer)):
             if given.pad_token_id is None:
