@@ -33,7 +33,7 @@ class ItemPairCollator:
         """
         if not pairs:
             raise ValueError("pairs: expected at least one, found none")
-        batch = {}
+        batch: dict[str, torch.Tensor] = {}
         for place, side in enumerate(("first", "second")):
             inputs = self.processor(
                 images=[pair["images"][place] for pair in pairs],

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..data.promotions import LEVELS
+from ..data.promotions import LEVELS, Level
 
 
 @dataclass
@@ -44,7 +44,7 @@ class ListingArguments:
             raise ValueError(f"--keep_words must be 'low,high', got {self.keep_words!r}.") from None
         return low, high
 
-    def shares(self) -> dict[str, float]:
+    def shares(self) -> dict[Level, float]:
         """`level_shares` by level."""
         try:
             parts = [float(part) for part in self.level_shares.split(",")]

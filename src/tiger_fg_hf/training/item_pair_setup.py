@@ -84,9 +84,11 @@ def build_dual_encoder(
     given = [name for name in names if getattr(args, name) is not None]
     attention = args.attn_implementation
     if given == ["dual_encoder"]:
+        assert args.dual_encoder is not None
         model = AutoModel.from_pretrained(args.dual_encoder, dtype=torch.float32, attn_implementation=attention)
         tokenizer, statistics = AutoTokenizer.from_pretrained(args.dual_encoder), pixel_statistics(args.dual_encoder)
     elif given == ["vision", "text"]:
+        assert args.vision is not None
         model = VisionTextDualEncoderModel.from_vision_text_pretrained(
             args.vision, args.text, projection_dim=args.projection_dim
         )
@@ -125,6 +127,7 @@ def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[
     Raises:
         ValueError: neither `--model` nor `--dual_encoder` with a language model is given, or both are.
     """
+    assert not isinstance(args.model_config, str)  # `TGQFormerArguments` has parsed it
     config = dict(args.model_config or {})
     if args.model is not None:
         if args.dual_encoder or args.language_model or config:
@@ -145,6 +148,7 @@ def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[
         if from_scratch:
             model = _with_fresh_language_model(args, config, tokenizer)
         else:
+            assert args.language_model is not None
             model = TGQFormerModel.from_backbones(
                 args.dual_encoder, args.language_model, attn_implementation=args.attn_implementation, **config
             )

@@ -36,7 +36,7 @@ def add_lora(model: TGQFormerModel, *, rank: int = 16, alpha: int = 32, dropout:
         raise ValueError(f"The rank of adapters must be at least 1, got {rank}.")
     from peft import LoraConfig, get_peft_model
 
-    layers = model.config.text_config.num_hidden_layers
+    layers = model.language_model.config.num_hidden_layers
     blocks = [
         path
         for path, module in model.language_model.named_modules()

@@ -34,8 +34,9 @@ def photo(seed=0) -> Image.Image:
 def test_items():
     processor = make_processor()
     inputs = processor(images=[photo(0), photo(1)], text=[RECORD, "red lamp"], return_tensors="pt")
-    assert list(inputs) == [name for name in processor.model_input_names if name != "image_mask"][1:] + [
-        "pixel_values"
+    assert list(inputs) == [
+        *[name for name in processor.model_input_names if name != "image_mask"][1:],
+        "pixel_values",
     ]
     assert torch.equal(
         inputs.pixel_values, processor.image_processor([photo(0), photo(1)], return_tensors="pt").pixel_values

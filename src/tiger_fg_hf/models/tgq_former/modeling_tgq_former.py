@@ -28,7 +28,7 @@ from .connector_tgq_former import (
     TGQFormerLayer,
 )
 
-_CONNECTORS = {
+_CONNECTORS: dict[str, type[nn.Module]] = {
     "tgq_former": TGQFormerHybridQueryConnector,
     "q_former": TGQFormerLearnedQueryConnector,
     "notellm2": TGQFormerLearnedQueryConnector,

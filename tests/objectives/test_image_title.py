@@ -1,0 +1,39 @@
+"""Dual encoders in training."""
+
+import pytest
+import torch
+from tiny_tgq import DUAL, tiny_pair_batch
+from transformers import AutoModel
+
+from tiger_fg_hf.objectives.image_title import ImageTitleStudent
+from tiger_fg_hf.objectives.item_pairs import ItemPairTask, ItemPairWeights
+
+
+@pytest.mark.parametrize("dual", DUAL)
+def test_loss_is_that_of_the_dual_encoder_itself(dual):
+    """transformers' own contrastive loss, but for SigLIP, whose loss is another."""
+    torch.manual_seed(0)
+    model, batch = AutoModel.from_config(DUAL[dual]()).eval(), tiny_pair_batch()
+    task = ItemPairTask(ImageTitleStudent(model), ItemPairWeights(rr=0.0))
+    inputs = {
+        "pixel_values": batch["first_pixel_values"],
+        "input_ids": batch["first_title_input_ids"],
+        "attention_mask": batch["first_title_attention_mask"],
+    }
+    with torch.no_grad():
+        output = model(**inputs, return_loss=dual != "siglip")
+        found = task(batch)
+        representations = task.represent(batch)
+    torch.testing.assert_close(representations["first_embeds"], output.image_embeds)
+    torch.testing.assert_close(representations["second_embeds"], output.text_embeds)
+    if dual != "siglip":
+        torch.testing.assert_close(found["loss"], output.loss, atol=1e-4, rtol=1e-4)
+
+
+def test_temperature_is_bounded_and_learns():
+    model, batch = AutoModel.from_config(DUAL["clip"]()), tiny_pair_batch()
+    ItemPairTask(ImageTitleStudent(model), ItemPairWeights(rr=0.0))(batch)["loss"].backward()
+    assert model.logit_scale.grad.abs() > 0
+    with torch.no_grad():
+        model.logit_scale.fill_(20.0)
+        assert ImageTitleStudent(model)(**batch)["logit_scale"] == 100.0
