@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tiger_fg_hf.objectives.region import mean_of_region, patch_centres, patches_in_boxes, sample_region
+from tiger_fg_hf.models.patch_grid import patch_centres, patches_in_boxes
+from tiger_fg_hf.objectives.region import mean_of_region, sample_region
 
 WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
 

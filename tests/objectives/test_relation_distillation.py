@@ -4,7 +4,8 @@ import pytest
 import torch
 from loss_checks import assert_computed_in_float32, close, cosine, divergence, flags, mean
 
-from tiger_fg_hf.objectives.region import patches_in_boxes, sample_region
+from tiger_fg_hf.models.patch_grid import patches_in_boxes
+from tiger_fg_hf.objectives.region import sample_region
 from tiger_fg_hf.objectives.relation_distillation import relation_distillation_rows
 
 # A region of two patches, the last, has relations but no choice among them; that of one has none.

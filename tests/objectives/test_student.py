@@ -8,8 +8,8 @@ import torch
 from student_cases import rows_through, task_batch, tiny_baseline, tiny_student, without
 from tiny import tiny_model
 
+from tiger_fg_hf.models.patch_grid import patches_in_boxes
 from tiger_fg_hf.objectives.frozen_text import FrozenTextTokens
-from tiger_fg_hf.objectives.region import patches_in_boxes
 from tiger_fg_hf.objectives.student import StudentTerms
 
 NOTHING = StudentTerms(mismatched=False, region=False, text=False, relations=False)

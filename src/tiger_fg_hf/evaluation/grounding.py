@@ -8,6 +8,8 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from ..models.patch_grid import patches_in_boxes
+
 Box: TypeAlias = Sequence[float]
 
 
@@ -25,12 +27,9 @@ def pointing_accuracy(groundings: Sequence[torch.Tensor], boxes: Sequence[Box]) 
         hits [n] in [0, 1], and what a uniform map scores on each [n].
     """
     hits, chances = [], []
-    for grounding, (x0, y0, x1, y1) in zip(groundings, boxes, strict=True):
+    for grounding, box in zip(groundings, boxes, strict=True):
         height, width = grounding.shape
-        x, y = (torch.arange(width) + 0.5) / width, (torch.arange(height) + 0.5) / height
-        inside = ((y >= y0) & (y < y1))[:, None] & ((x >= x0) & (x < x1))[None]
-        row, column = int((y0 + y1) / 2 * height), int((x0 + x1) / 2 * width)
-        inside[min(max(row, 0), height - 1), min(max(column, 0), width - 1)] = True
+        inside = patches_in_boxes(torch.tensor([box], dtype=torch.float64), (height, width)).view(height, width)
         hits.append(float(inside[grounding == grounding.max()].double().mean()))
         chances.append(float(inside.double().mean()))
     return np.array(hits), np.array(chances)

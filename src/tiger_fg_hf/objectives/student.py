@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from ..models.patch_grid import patches_in_boxes
 from .frozen_text import FrozenTextTokens
-from .region import mean_of_region, patches_in_boxes, sample_region
+from .region import mean_of_region, sample_region
 from .relation_distillation import relation_distillation_rows
 
 
