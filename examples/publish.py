@@ -12,18 +12,18 @@ import json
 from pathlib import Path
 
 from huggingface_hub import HfApi
+from transformers import AutoModel, AutoProcessor
 
-from tiger_fg_hf import TigerFGModel, TigerFGProcessor
 from tiger_fg_hf.hub.card import write_card
 from tiger_fg_hf.hub.export import export_with_code
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="Output folder of examples/train.py.")
+    parser.add_argument("--run", required=True, help="Output folder of a training script.")
     parser.add_argument("--folder", required=True, help="Folder to make.")
     parser.add_argument("--name", required=True, help="Name of the model on the Hub.")
-    parser.add_argument("--results", nargs="+", required=True, metavar="NAME=FILE", help="Of examples/evaluate.py.")
+    parser.add_argument("--results", nargs="+", required=True, metavar="NAME=FILE", help="Of an evaluation.")
     parser.add_argument("--description", required=True, help="What the model is.")
     parser.add_argument("--training_data", required=True, help="What it was trained on.")
     parser.add_argument("--hardware", required=True, help="What it was trained with.")
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
             parser.error(f"--results wants NAME=FILE, got {entry!r}")
         results[name] = json.loads(Path(path).read_text())
 
-    export_with_code(TigerFGModel.from_pretrained(args.run), TigerFGProcessor.from_pretrained(args.run), args.folder)
+    export_with_code(AutoModel.from_pretrained(args.run), AutoProcessor.from_pretrained(args.run), args.folder)
     write_card(
         args.folder,
         name=args.name,

@@ -5,6 +5,7 @@ import json
 import pytest
 from huggingface_hub import ModelCard
 from tiny import tiny_model
+from tiny_tgq import tiny_tgq_model
 
 from tiger_fg_hf.hub.card import results_table, write_card
 
@@ -45,7 +46,40 @@ def test_card_holds_every_number_and_a_model_index(tmp_path):
 
 
 def test_a_benchmark_without_boxes_shows_no_pointing():
-    assert "| – |" in results_table({"Photos": RESULT | {"pointing": None}})
+    photos = RESULT | {"pointing": None}
+    assert "| – |" in results_table({"Photos": photos, "Drawn": RESULT})
+    assert "pointing" not in results_table({"Photos": photos})
+
+
+def test_card_of_a_tgq_former(tmp_path):
+    tiny_tgq_model().save_pretrained(tmp_path)
+    names = ("hit_rate@1", "hit_rate@10", "hit_rate@100", "mrr")
+    metrics = {name: {"mean": 0.1 * place, "low": 0.0, "high": 1.0} for place, name in enumerate(names, 1)}
+    result = {**RESULT, "metrics": metrics, "chance": {"hit_rate@1": 0.005}, "pointing": None}
+    write_card(tmp_path, results={"Heavy overlay": result}, **FACTS)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert {found.metric_type: found.metric_value for found in card.data.eval_results} == {
+        "hit_rate@1": 0.1,
+        "hit_rate@10": 0.2,
+        "hit_rate@100": 0.3,
+        "mrr": 0.4,
+    }
+    text = " ".join(card.text.split())
+    for fact in (
+        "TGQFormerModel",
+        "3 + 2 queries",
+        "32 dimensions",
+        "clip dual encoder, qwen3 language model",
+        "0.0050",
+    ):
+        assert fact in text, fact
+    assert "{{" not in text
+
+
+def test_other_checkpoints_have_no_card(tmp_path):
+    tiny_model("query").save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="holds a 'tiger_fg_query'; cards are for tiger_fg, tgq_former"):
+        write_card(tmp_path, results={"Drawn clutter": RESULT}, **FACTS)
 
 
 def test_a_folder_without_checkpoint_is_refused(tmp_path):

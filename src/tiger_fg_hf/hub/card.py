@@ -3,13 +3,52 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-_TEMPLATE = Path(__file__).parent / "card_template.md"
-_SHOWN = ("recall@1", "recall@5", "recall@10", "mrr")
+
+@dataclass(frozen=True)
+class _Kind:
+    """
+    Attributes:
+        template: file beside this one.
+        tags, task_name: for the Hub.
+        shown: metrics of the table; chance is that of the first.
+        facts: what the template says of the architecture, of the configuration.
+    """
+
+    template: str
+    tags: tuple[str, ...]
+    task_name: str
+    shown: tuple[str, ...]
+    facts: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+_KINDS = {
+    "tiger_fg": _Kind(
+        "card_template.md",
+        ("tiger_fg", "product-search", "image-to-multimodal-retrieval", "visual-grounding"),
+        "Image-to-multimodal retrieval",
+        ("recall@1", "recall@5", "recall@10", "mrr"),
+        lambda config: {"dim": config["projection_dim"], "architecture": config["vision_config"]["model_type"]},
+    ),
+    "tgq_former": _Kind(
+        "card_template_tgq_former.md",
+        ("tgq_former", "product-search", "item-to-item-retrieval"),
+        "Item-to-item retrieval",
+        ("hit_rate@1", "hit_rate@10", "hit_rate@100", "mrr"),
+        lambda config: {
+            "dim": config["text_config"]["hidden_size"],
+            "dual_encoder": config["dual_encoder_config"]["model_type"],
+            "language_model": config["text_config"]["model_type"],
+            "queries": f"{config['num_metadata_queries']} + {config['num_exploratory_queries']}",
+        },
+    ),
+}
 
 
 def write_card(
@@ -25,14 +64,14 @@ def write_card(
     license: str = "apache-2.0",
 ) -> ModelCard:
     """
-    Writes `README.md` with a model-index into a checkpoint folder.
+    Writes `README.md` with a model-index into the folder of a joint TIGER-FG or a TGQ-Former checkpoint.
 
     Args:
         folder: checkpoint with `config.json` and weights.
         name: of the model on the Hub.
         description: what the model is, one or two sentences.
         summary: `train_summary.json` of the run: steps, seconds, arguments.
-        results: benchmark name -> what `RetrievalResult.to_json` wrote.
+        results: benchmark name -> what `RetrievalResult.to_json` wrote, or the listing benchmark for a TGQ-Former.
         training_data: what it was trained on.
         hardware: what it was trained with.
         commands: the commands that reproduce training and numbers, shell.
@@ -40,34 +79,38 @@ def write_card(
 
     Raises:
         FileNotFoundError: `folder` holds no checkpoint.
+        ValueError: it holds one of another kind.
     """
     folder = Path(folder)
     config = json.loads((folder / "config.json").read_text())
+    if config["model_type"] not in _KINDS:
+        raise ValueError(f"'{folder}' holds a '{config['model_type']}'; cards are for {', '.join(_KINDS)}.")
+    kind = _KINDS[config["model_type"]]
     data = ModelCardData(
         model_name=name,
         license=license,
         library_name="transformers",
         pipeline_tag="image-feature-extraction",
-        tags=["tiger_fg", "product-search", "image-to-multimodal-retrieval", "visual-grounding"],
+        tags=list(kind.tags),
         eval_results=[
             EvalResult(
                 task_type="image-retrieval",
-                task_name="Image-to-multimodal retrieval",
+                task_name=kind.task_name,
                 dataset_type=benchmark.lower().replace(" ", "-"),
                 dataset_name=benchmark,
                 metric_type=metric,
                 metric_value=round(result["metrics"][metric]["mean"], 4),
             )
             for benchmark, result in results.items()
-            for metric in _SHOWN
+            for metric in kind.shown
         ],
     )
     card = ModelCard.from_template(
         data,
-        template_path=str(_TEMPLATE),
+        template_path=str(Path(__file__).parent / kind.template),
         name=name,
         description=description,
-        table=results_table(results),
+        table=results_table(results, kind.shown),
         steps=summary["steps"],
         minutes=f"{summary['seconds'] / 60:.0f}",
         pairs=f"{summary['pairs']:,}",
@@ -75,27 +118,25 @@ def write_card(
         hardware=hardware,
         training_data=training_data,
         commands=commands,
-        dim=config["projection_dim"],
-        architecture=config["vision_config"]["model_type"],
+        **kind.facts(config),
     )
     card.save(folder / "README.md")
     return card
 
 
-def results_table(results: dict[str, dict[str, Any]]) -> str:
-    """Markdown table of benchmarks: metrics with intervals, chance, pointing."""
-    lines = [
-        "| benchmark | queries → items | " + " | ".join(_SHOWN) + " | chance recall@1 | pointing (chance) |",
-        "|---|---|" + "---|" * (len(_SHOWN) + 2),
-    ]
+def results_table(results: dict[str, dict[str, Any]], shown: Sequence[str] = _KINDS["tiger_fg"].shown) -> str:
+    """Markdown table of benchmarks: metrics with intervals, chance of the first, and pointing where there is any."""
+    pointed = any(result.get("pointing") is not None for result in results.values())
+    heads = ["benchmark", "queries → items", *shown, f"chance {shown[0]}", *(["pointing (chance)"] if pointed else [])]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for benchmark, result in results.items():
-        cells = [_with_interval(result["metrics"][metric]) for metric in _SHOWN]
-        pointing = "–"
-        if result["pointing"] is not None:
-            pointing = f"{_with_interval(result['pointing'])} ({result['pointing_chance']:.3f})"
-        chance = f"{result['chance']['recall@1']:.4f}"
-        sizes = f"{result['num_queries']} → {result['num_items']}"
-        lines.append(f"| {benchmark} | {sizes} | {' | '.join(cells)} | {chance} | {pointing} |")
+        cells = [benchmark, f"{result['num_queries']} → {result['num_items']}"]
+        cells += [_with_interval(result["metrics"][metric]) for metric in shown]
+        cells.append(f"{result['chance'][shown[0]]:.4f}")
+        if pointed:
+            found = result.get("pointing")
+            cells.append("–" if found is None else f"{_with_interval(found)} ({result['pointing_chance']:.3f})")
+        lines.append("| " + " | ".join(cells) + " |")
     any_result = next(iter(results.values()))
     lines.append(
         f"\nBrackets: {any_result['confidence']:.0%} bootstrap intervals over products, seed {any_result['seed']}."
