@@ -12,20 +12,16 @@ side; what is finished is kept, and what was interrupted goes on, so the command
 """
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TextIO
 
 import datasets
 import torch
+from benchmark_processes import run_apart, start_script
 from immr_arguments import Setup, parse_setup
 from immr_data import BenchmarkData
 from immr_report import evaluation_report, write_report
-from immr_results import is_finished
 from immr_run import (
     Run,
     execute,
@@ -83,26 +79,13 @@ def run_all(setup: Setup, runs: Iterable[Run]) -> list[str]:
         else:
             waiting.append(run)
 
-    def execute_apart(run: Run) -> bool:
-        folder = setup.output / run.name
-        folder.mkdir(parents=True, exist_ok=True)
-        finished = is_finished(folder)
-        with (folder / "log.txt").open("a") as log:
-            code = start_process(["--run_one", run.name, *setup.argv], log)
-        told = f"failed, see {folder / 'log.txt'}" if code else "kept" if finished else "done"
-        print(f"{run.name}: {told}", flush=True)
-        return code == 0
-
-    with ThreadPoolExecutor(setup.bench.jobs) as pool:
-        succeeded = list(pool.map(execute_apart, waiting))
-    return [run.name for run, good in zip(waiting, succeeded, strict=True) if not good]
+    names = [run.name for run in waiting]
+    return run_apart(names, setup.output, setup.argv, jobs=setup.bench.jobs, start=start_process)
 
 
 def start_process(argv: list[str], log: TextIO) -> int:
-    """Runs this script in a process of one thread: two with a thread for every core would slow each other down."""
-    command = [sys.executable, str(Path(__file__).resolve()), *argv]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False).returncode
+    """Runs this script in a process of its own."""
+    return start_script(__file__, argv, log)
 
 
 def evaluate_checkpoint(setup: Setup, data: BenchmarkData) -> None:

@@ -4,8 +4,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmark_arguments import parse_own
 from immr_systems import ABLATIONS, BY_NAME, SYSTEMS
-from transformers import HfArgumentParser
 
 from tiger_fg_hf.objectives.weights import LossWeights
 from tiger_fg_hf.training.arguments import DataArguments, ModelArguments, TrainArguments, parse_arguments
@@ -107,16 +107,11 @@ def parse_setup(argv: list[str] | None = None) -> Setup:
         ValueError: a training flag is given that the benchmark sets itself, or a value is out of range.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = HfArgumentParser(
+    bench, rest = parse_own(
         BenchmarkArguments,
-        allow_abbrev=False,
+        argv,
+        refused=_OWN,
         description="The IMMR benchmark: builds it, trains and scores every system alike, writes the report. Further "
         "arguments, a recipe among them, are those of examples/train.py and hold for every system.",
     )
-    # The parser would read a recipe behind this flag as its value.
-    flags = ["--report_only=true" if part == "--report_only" else part for part in argv]
-    bench, rest = parser.parse_args_into_dataclasses(flags, return_remaining_strings=True, look_for_args_file=False)
-    given = [name for name in _OWN if any(part == f"--{name}" or part.startswith(f"--{name}=") for part in rest)]
-    if given:
-        raise ValueError(f"The benchmark sets {', '.join(f'--{name}' for name in given)} itself.")
     return Setup(bench, *parse_arguments(rest), tuple(argv))

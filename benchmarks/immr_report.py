@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmark_text import short
 from immr_arguments import Setup
 from immr_data import BenchmarkData
 from immr_results import Result, is_finished, load_result, setting_differences
@@ -118,7 +119,7 @@ def _settings_text(
     teacher = next((result.settings["teacher"] for result in results.get(OURS, [])), None)
     weights = setup.losses
     told = ", ".join(f"{name} {value:g}" for name, value in asdict(weights).items() if isinstance(value, float))
-    teacher = f"`{_short(teacher)}`" if teacher else "none, so neither SRD nor SDD"
+    teacher = f"`{short(teacher)}`" if teacher else "none, so neither SRD nor SDD"
     lines.append(f"- Losses of TIGER-FG: {told}; teacher: {teacher}.")
     return "\n".join(lines)
 
@@ -127,13 +128,8 @@ def _encoders(setup: Setup) -> str:
     model = setup.model
     if model.vision and model.text:
         frozen = ", frozen" if model.freeze_text else ""
-        return f"`{_short(model.vision)}` and `{_short(model.text)}`{frozen}"
-    return f"those of `{_short(model.model)}`" if model.model else "from scratch"
-
-
-def _short(source: str) -> str:
-    """A Hub id as it is, of a path the end that tells."""
-    return "/".join(Path(source).parts[-2:])
+        return f"`{short(model.vision)}` and `{short(model.text)}`{frozen}"
+    return f"those of `{short(model.model)}`" if model.model else "from scratch"
 
 
 def _sizes(benchmark: IMMRBenchmark) -> str:

@@ -49,7 +49,7 @@ def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
             )
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, json.dumps(settings, indent=2))
+        write_whole(path, json.dumps(settings, indent=2))
 
 
 def setting_differences(folder: Path, settings: Mapping[str, Any]) -> list[str]:
@@ -79,7 +79,7 @@ def save_result(folder: Path, result: Result) -> None:
         "seconds_per_1k_items": result.scores.seconds_per_1k_items,
         "galleries": {name: _gallery_to_json(scores) for name, scores in result.scores.galleries.items()},
     }
-    _write_whole(folder / _RESULT, json.dumps(data, separators=(",", ":")))
+    write_whole(folder / _RESULT, json.dumps(data, separators=(",", ":")))
 
 
 def load_result(folder: Path) -> Result:
@@ -134,7 +134,7 @@ def _differences(found: Any, wanted: Any, path: str = "") -> list[str]:
     return [] if found == wanted else [f"{path}: {found!r} there, {wanted!r} now"]
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """A process that dies while writing leaves no half of a file."""
     partial = path.with_name(f".partial-{path.name}")
     partial.write_text(text)

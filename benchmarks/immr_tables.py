@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from benchmark_text import difference_text, interval_text, table
 from immr_arguments import Setup
 from immr_results import Result
 from immr_run import grid_scores, selected_rate
@@ -69,23 +70,13 @@ def _chance_text(systems: Mapping[str, Scored]) -> str:
     return f"Chance is {100 / items:.2g} for Recall@1 and {100 * min(10, items) / items:.2g} for Recall@10."
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
-    lines.insert(1, "|---" + "|---:" * (len(head) - 1) + "|")
-    return "\n".join(lines)
-
-
-def _told(interval: BootstrapInterval | None) -> str:
-    return "–" if interval is None else f"{interval.mean:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
-
-
 def _metrics_table(systems: Mapping[str, Scored], gallery: str) -> str:
     names = {"recall@1": "R@1", "recall@5": "R@5", "recall@10": "R@10", "mrr": "MRR", "ndcg@10": "nDCG@10"}
     rows = [
-        [f"`{system}`", *(_told(found.interval(gallery, metric)) for metric in METRICS)]
+        [f"`{system}`", *(interval_text(found.interval(gallery, metric)) for metric in METRICS)]
         for system, found in systems.items()
     ]
-    return _table(["system", *(names[metric] for metric in METRICS)], rows)
+    return table(["system", *(names[metric] for metric in METRICS)], rows)
 
 
 def _paired_table(systems: Mapping[str, Scored], ours: str, galleries: Sequence[str]) -> str:
@@ -94,13 +85,9 @@ def _paired_table(systems: Mapping[str, Scored], ours: str, galleries: Sequence[
     for name in systems:
         if name != ours:
             cells = [found[f"{ours} - {name}"][gallery] for gallery in galleries]
-            rows.append([f"`{name}`", *(_difference(cell) for cell in cells)])
+            rows.append([f"`{name}`", *(difference_text(cell) for cell in cells)])
     head = [f"`{ours}` minus", *(f"{gallery.capitalize()} R@1" for gallery in galleries)]
-    return _table(head, rows)
-
-
-def _difference(cell: Mapping[str, float]) -> str:
-    return f"{cell['difference']:+.1f} [{cell['low']:+.1f}, {cell['high']:+.1f}], p = {cell['p']:.3f}"
+    return table(head, rows)
 
 
 def paired_numbers(systems: Mapping[str, Scored], ours: str) -> dict[str, dict[str, dict[str, float]]]:
@@ -125,7 +112,7 @@ def _grounding_table(systems: Mapping[str, Scored]) -> str:
         for measure in ("pointing", "mass"):
             for gallery in GALLERIES:
                 value = found.grounding(gallery, measure)
-                cells.append("–" if value is None else f"{_told(value[0])}, chance {value[1]:.1f}")
+                cells.append("–" if value is None else f"{interval_text(value[0])}, chance {value[1]:.1f}")
         if len(set(cells[1:])) > 1:
             rows.append(cells)
     note = (
@@ -133,7 +120,7 @@ def _grounding_table(systems: Mapping[str, Scored]) -> str:
         "Percent; chance is what a uniform map scores."
     )
     head = ["system", "pointing, Normal", "pointing, Mosaic", "box mass, Normal", "box mass, Mosaic"]
-    return f"{note}\n\n{_table(head, rows)}"
+    return f"{note}\n\n{table(head, rows)}"
 
 
 def _texts_table(systems: Mapping[str, Scored], gallery: str) -> str:
@@ -144,8 +131,8 @@ def _texts_table(systems: Mapping[str, Scored], gallery: str) -> str:
         # What reads no text ranks alike with any.
         texts = [text if found.reads(text) else "own" for text in TEXTS]
         label = f"`{name}`" if found.reads("missing") else f"`{name}` (reads no text)"
-        rows.append([label, *(_told(found.interval(gallery, text=text)) for text in texts)])
-    return _table([f"item text, {gallery.capitalize()} gallery", *(names[text] for text in TEXTS)], rows)
+        rows.append([label, *(interval_text(found.interval(gallery, text=text)) for text in texts)])
+    return table([f"item text, {gallery.capitalize()} gallery", *(names[text] for text in TEXTS)], rows)
 
 
 def _targets_table(systems: Mapping[str, Scored]) -> str:
@@ -153,8 +140,10 @@ def _targets_table(systems: Mapping[str, Scored]) -> str:
     benchmark = next(iter(systems.values())).benchmark
     groups = [(name, chosen) for name, chosen in target_groups(benchmark).items() if chosen.any()]
     head = ["target in the mosaic", *(f"{name} (n = {chosen.sum()})" for name, chosen in groups)]
-    rows = [[f"`{name}`", *(_told(found.among(chosen)) for _, chosen in groups)] for name, found in systems.items()]
-    return _table(head, rows)
+    rows = [
+        [f"`{name}`", *(interval_text(found.among(chosen)) for _, chosen in groups)] for name, found in systems.items()
+    ]
+    return table(head, rows)
 
 
 def target_groups(benchmark: IMMRBenchmark) -> dict[str, np.ndarray]:
@@ -183,7 +172,7 @@ def seeds_table(results: Mapping[str, Sequence[Result]]) -> str:
         ]
         rows.append([f"`{name}`", *cells])
     head = ["system", *(f"{gallery.capitalize()} R@1, seed {seed}" for gallery in GALLERIES for seed in seeds)]
-    return f"Every number elsewhere is a mean over the seeds.\n\n{_table(head, rows)}"
+    return f"Every number elsewhere is a mean over the seeds.\n\n{table(head, rows)}"
 
 
 def rates_table(setup: Setup, systems: Mapping[str, Any]) -> str:
@@ -201,7 +190,7 @@ def rates_table(setup: Setup, systems: Mapping[str, Any]) -> str:
         "Mean Recall@1 of both galleries of the validation benchmark, percent, after the short trial that every "
         "system had at every rate."
     )
-    return f"{note}\n\n{_table(['system', *(f'{rate:g}' for rate in rates), 'taken'], rows)}"
+    return f"{note}\n\n{table(['system', *(f'{rate:g}' for rate in rates), 'taken'], rows)}"
 
 
 def cost_table(results: Mapping[str, Sequence[Result]]) -> str:
@@ -227,7 +216,7 @@ def cost_table(results: Mapping[str, Sequence[Result]]) -> str:
         "one picture, a multiplication and an addition being two, items with a text of median length. Times are "
         "wall-clock, decoding included, on a machine that may have been busy."
     )
-    return f"{note}\n\n{_table(head, rows)}"
+    return f"{note}\n\n{table(head, rows)}"
 
 
 def ablation_table(ablations: Mapping[str, Scored]) -> str:
@@ -238,16 +227,16 @@ def ablation_table(ablations: Mapping[str, Scored]) -> str:
         cells = [f"`{name}`"]
         for gallery in GALLERIES:
             change = paired.get(f"{FULL} - {name}", {}).get(gallery)
-            told = _told(found.interval(gallery))
+            told = interval_text(found.interval(gallery))
             if change is not None:  # signs turned: what is lost or gained without the part
                 told += f" ({-change['difference']:+.1f} [{-change['high']:+.1f}, {-change['low']:+.1f}])"
             cells.append(told)
         for measure in ("pointing", "mass"):
             value = found.grounding("mosaic", measure)
-            cells.append("–" if value is None else _told(value[0]))
+            cells.append("–" if value is None else interval_text(value[0]))
         rows.append(cells)
     head = ["ablation", "Normal R@1 (change)", "Mosaic R@1 (change)", "pointing, Mosaic", "box mass, Mosaic"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def system_numbers(found: Scored, results: Sequence[Result]) -> dict[str, Any]:
