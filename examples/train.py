@@ -94,6 +94,8 @@ def main(argv: list[str] | None = None) -> dict:
             pairs, data_args, batch_size=train_args.batch_size * accelerator.num_processes, seed=train_args.seed
         ),
         fixed={
+            "catalog": fingerprint,
+            "sizes": [image_size, query_side(processor)],
             "freeze_text": model_args.freeze_text,
             "freeze_stem": model_args.freeze_stem,
             "losses": asdict(losses),

@@ -16,7 +16,13 @@ from tiger_fg_hf.objectives.image_title import ImageTitleStudent
 from tiger_fg_hf.objectives.item_pairs import ItemPairTask, ItemPairWeights
 from tiger_fg_hf.training.arguments import TrainArguments, parse_recipe
 from tiger_fg_hf.training.item_pair_arguments import DualEncoderArguments, ListingArguments
-from tiger_fg_hf.training.item_pair_setup import build_dual_encoder, build_listing_catalog, build_listing_pairs
+from tiger_fg_hf.training.item_pair_setup import (
+    build_dual_encoder,
+    build_listing_catalog,
+    build_listing_pairs,
+    listing_settings,
+    with_titles,
+)
 from tiger_fg_hf.training.launch import start_cpu_processes
 from tiger_fg_hf.training.loop import build_accelerator, train
 
@@ -27,20 +33,26 @@ def main(argv: list[str] | None = None) -> dict:
         raise ValueError("--eval_every is for TGQ-Former: a dual encoder is not evaluated as it trains.")
     accelerator = build_accelerator(train_args)
     with accelerator.main_process_first():
-        catalog = build_listing_catalog(data_args, seed=train_args.seed)
+        catalog = with_titles(build_listing_catalog(data_args, seed=train_args.seed))
+    fingerprint = catalog_fingerprint(catalog)
     model, processor = build_dual_encoder(model_args, data_args, catalog)
     summary = train(
         accelerator,
         ImageTitleStudent(model),
-        build_listing_pairs(catalog, data_args, seed=train_args.seed),
+        build_listing_pairs(catalog, data_args, seed=train_args.seed, first_alone=True),
         ItemPairCollator(processor),
         train_args,
         partial(ItemPairTask, weights=ItemPairWeights(rr=0.0)),
         num_workers=data_args.num_workers,
         frozen=[model.text_model] if model_args.freeze_text else [],
-        fixed={"listings": [data_args.level_shares, data_args.keep_words], "freeze_text": model_args.freeze_text},
+        fixed={
+            "catalog": fingerprint,
+            "listings": listing_settings(data_args),
+            "max_title_length": model_args.max_title_length,
+            "freeze_text": model_args.freeze_text,
+        },
         facts={
-            "data": {"fingerprint": catalog_fingerprint(catalog), "rows": len(catalog)},
+            "data": {"fingerprint": fingerprint, "rows": len(catalog)},
             "arguments": {k: v for part in (model_args, data_args, train_args) for k, v in asdict(part).items()},
         },
     )

@@ -25,6 +25,7 @@ from tiger_fg_hf.training.item_pair_setup import (
     build_listing_catalog,
     build_listing_pairs,
     build_tgq_former,
+    listing_settings,
 )
 from tiger_fg_hf.training.launch import start_cpu_processes
 from tiger_fg_hf.training.loop import build_accelerator, train
@@ -37,6 +38,7 @@ def main(argv: list[str] | None = None) -> dict:
     accelerator = build_accelerator(train_args)
     with accelerator.main_process_first():
         catalog = build_listing_catalog(data_args, seed=train_args.seed)
+    fingerprint = catalog_fingerprint(catalog)
     model, processor = build_tgq_former(model_args, data_args)
     frozen = [model.dual_encoder, *([model.language_model] if model_args.freeze_language_model else [])]
     adapted = None
@@ -47,7 +49,8 @@ def main(argv: list[str] | None = None) -> dict:
 
     evaluate = None
     if train_args.eval_every and accelerator.is_main_process:
-        held_out = build_eval_listings(data_args)
+        pairs = build_eval_listings(data_args)
+        held_out = [pairs[row] for row in range(len(pairs))]
 
         def evaluate(model):
             return {f"eval/{name}": value for name, value in pair_metrics(model, processor, held_out).items()}
@@ -64,13 +67,15 @@ def main(argv: list[str] | None = None) -> dict:
         evaluate=evaluate,
         frozen=frozen,
         fixed={
-            "listings": [data_args.level_shares, data_args.keep_words],
+            "catalog": fingerprint,
+            "listings": listing_settings(data_args),
+            "texts": [processor.instruction, processor.max_length, processor.max_title_length],
             "weights": asdict(weights),
             "adapters": [model_args.lora_rank, model_args.lora_alpha, model_args.lora_dropout],
             "freeze_language_model": model_args.freeze_language_model,
         },
         facts={
-            "data": {"fingerprint": catalog_fingerprint(catalog), "rows": len(catalog)},
+            "data": {"fingerprint": fingerprint, "rows": len(catalog)},
             "arguments": arguments,
         },
     )

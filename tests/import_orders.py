@@ -14,6 +14,7 @@ ORDERS = [
     *((OURS, f"from transformers import {auto}") for auto in AUTO),
     *((f"from transformers import {auto}", OURS) for auto in AUTO),
     ("import transformers", OURS),
+    (OURS, "from transformers import CLIPConfig"),
     (f"from transformers import {', '.join(AUTO)}", OURS),
     (OURS, "import transformers.modeling_layers"),
     ("import transformers.modeling_layers", OURS),

@@ -58,8 +58,14 @@ def test_demo_checkpoint_carries_the_code_of_this_package():
         assert copy.read_text() == (source / copy.name).read_text(), copy.name
 
 
+def test_demo_checkpoint_holds_every_weight():
+    _, info = TigerFGModel.from_pretrained(CARD, output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+
+
 def test_help_texts():
-    for name in ("train", "evaluate", "quickstart", "publish"):
+    for name in ("train", "train_tgq_former", "train_dual_encoder", "evaluate", "quickstart", "publish"):
         command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--help"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]

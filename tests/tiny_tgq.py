@@ -7,6 +7,7 @@ from transformers import (
     CLIPConfig,
     DeiTConfig,
     ModernBertConfig,
+    MPNetConfig,
     Qwen3Config,
     SiglipConfig,
     VisionTextDualEncoderConfig,
@@ -36,6 +37,7 @@ LANGUAGE = {
     "qwen3": lambda: Qwen3Config(head_dim=8, num_key_value_heads=2, **_WORDS),
     "bert": lambda: BertConfig(**_WORDS),
     "xlm_roberta": lambda: XLMRobertaConfig(**_WORDS),
+    "mpnet": lambda: MPNetConfig(**_WORDS),
     "modernbert": lambda: ModernBertConfig(cls_token_id=1, sep_token_id=2, **_ENDS, **_WORDS),
 }
 
@@ -52,7 +54,6 @@ def tiny_tgq_config(dual="clip", language="qwen3", connector=None, **changes) ->
             "connector_num_layers": 2,
             "connector_num_attention_heads": 4,
             "connector_intermediate_size": 48,
-            "pooling": "last" if language == "qwen3" else "mean",
             **changes,
         },
     )

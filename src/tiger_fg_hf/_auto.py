@@ -12,6 +12,7 @@ _MODULES = (
     "tgq_former.configuration_tgq_former",
     "tgq_former.connector_baselines_tgq_former",
     "tgq_former.connector_tgq_former",
+    "tgq_former.dual_encoder_tgq_former",
     "tgq_former.modeling_tgq_former",
     "tgq_former.processing_tgq_former",
     "tiger_fg.configuration_tiger_fg",

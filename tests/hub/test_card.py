@@ -69,7 +69,7 @@ def test_card_of_a_tgq_former(tmp_path):
         "TGQFormerModel",
         "3 + 2 queries",
         "32 dimensions",
-        "clip dual encoder, qwen3 language model",
+        "clip dual encoder, tgq_former connector, qwen3 language model",
         "0.0050",
     ):
         assert fact in text, fact

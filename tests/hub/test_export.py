@@ -44,6 +44,7 @@ CODE = dict.fromkeys(TOWERS, _TIGER) | {
         "configuration_tgq_former.py",
         "connector_baselines_tgq_former.py",
         "connector_tgq_former.py",
+        "dual_encoder_tgq_former.py",
         "modeling_tgq_former.py",
         "processing_tgq_former.py",
         *_IMAGES,

@@ -89,6 +89,19 @@ def test_split_over_processes():
         torch.testing.assert_close(mean, expected[name], msg=name)
 
 
+def test_pictures_may_be_missing_on_one_side():
+    student, batch = ItemPairStudent(tiny_tgq_model()), tiny_pair_batch()
+    missing = batch | {"second_image_mask": torch.tensor([1, 0, 1])}
+    found, whole = student(**missing), student(**batch)
+    torch.testing.assert_close(found["first_embeds"], whole["first_embeds"])
+    alone = student.model(**side(missing, "second"))
+    torch.testing.assert_close(found["second_embeds"], alone.embeds, atol=2e-5, rtol=0)
+    assert not torch.allclose(found["second_embeds"][1], whole["second_embeds"][1], atol=1e-3)
+    del batch["second_title_input_ids"]
+    with pytest.raises(ValueError, match="The batch lacks 'second_title_input_ids'"):
+        student(**batch)
+
+
 def test_bad_weights_are_named():
     with pytest.raises(ValueError, match="rr must not be negative"):
         ItemPairWeights(rr=-1.0)

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from tiny import tiny_model
+from tiny_tgq import tiny_tgq_model
 
+from tiger_fg_hf.objectives.item_pairs import ItemPairStudent
 from tiger_fg_hf.objectives.student import TrainingStudent
 from tiger_fg_hf.training.optimizer import build_optimizer, parameter_groups
 
@@ -118,3 +120,15 @@ def test_optimizer_decays_only_what_it_should():
         rate = 1e-4 if name.startswith(("vision_model.", "text_model.")) else 1e-3
         factor = 1 - rate * 0.1 if parameter.ndim > 1 else 1.0
         torch.testing.assert_close(parameter.detach(), before[name] * factor, msg=name)
+
+
+def test_layers_of_a_frozen_backbone_are_not_asked_for():
+    """A dual encoder has two stacks of layers, and none that trains."""
+    model = tiny_tgq_model()
+    model.dual_encoder.requires_grad_(False)
+    groups = parameter_groups(ItemPairStudent(model), **RATES, layer_decay=0.5)
+    rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    layers = model.language_model.layers
+    assert rates[id(layers[0].mlp.up_proj.weight)] == pytest.approx(1e-4 / 4)
+    assert rates[id(layers[1].mlp.up_proj.weight)] == pytest.approx(1e-4 / 2)
+    assert not any(id(parameter) in rates for parameter in model.dual_encoder.parameters())

@@ -3,13 +3,15 @@
 import json
 from pathlib import Path
 
+import datasets
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 from tiny_tgq import tiny_pair_batch, tiny_tgq_model
 from tiny_training import load_script, read_history
-from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 
 from tiger_fg_hf import TGQFormerModel, TGQFormerProcessor
 from tiger_fg_hf.objectives.item_pairs import ItemPairStudent, ItemPairTask
@@ -83,50 +85,59 @@ def test_dual_encoder(dual_encoder):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("connector", ["tgq_former", "notellm2"])
-def test_adapters_and_the_merged_model(train, dual_encoder, tmp_path, connector):
-    arguments = {
+@pytest.fixture
+def pretrained(dual_encoder, tmp_path):
+    """Arguments for a pretrained dual encoder and a pretrained language model."""
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(dual_encoder)
+    language = AutoConfig.for_model(**LANGUAGE, vocab_size=len(tokenizer))
+    AutoModel.from_config(language).save_pretrained(tmp_path / "language")
+    tokenizer.save_pretrained(tmp_path / "language")
+    return {
         "dual_encoder": str(dual_encoder),
-        "model_config": {"text_config": LANGUAGE, **CONNECTOR},
-        "connector": connector,
+        "language_model": str(tmp_path / "language"),
+        "model_config": CONNECTOR,
         "lora_rank": 4,
         "max_text_length": 24,
     }
+
+
+@pytest.mark.parametrize("connector", [None, "notellm2"])
+def test_adapters_and_the_merged_model(train, pretrained, tmp_path, connector):
     output = tmp_path / "run"
-    summary = train(
-        "tgq_former", output, **arguments, eval_every=4, eval_data=None, eval_limit=12, data="drawn", drawn_products=24
-    )
+    drawn = {"data": "drawn", "drawn_products": 24, "eval_limit": 12}
+    summary = train("tgq_former", output, **pretrained, connector=connector, **drawn, eval_every=4)
     assert summary["pairs"] == 32
     history = read_history(output)
     assert {"eval/hit_rate@1", "eval/hit_rate@10", "eval/mrr"} <= history[-1].keys()
-    assert ("train/rr" in history[0]) == (connector == "tgq_former")
+    assert ("train/rr" in history[0]) == (connector is None)
     model, processor = TGQFormerModel.from_pretrained(output), TGQFormerProcessor.from_pretrained(output)
-    assert model.config.connector == connector
-    frozen = AutoModel.from_pretrained(dual_encoder).state_dict()
+    assert model.config.connector == (connector or "tgq_former")
+    frozen = AutoModel.from_pretrained(pretrained["dual_encoder"]).state_dict()
     for name, value in model.dual_encoder.state_dict().items():
         assert torch.equal(value, frozen[name]), name
 
-    # The adapters, on the model they were made for, are the merged one.
-    inputs = processor(images=[torch.zeros(3, 48, 48).numpy()], text=[{"title": "red mug"}], return_tensors="pt")
-    base = TGQFormerModel.from_pretrained(output)
-    adapted = peft.PeftModel.from_pretrained(base, output / "adapters")
-    names = {name.split(".lora_")[0] for name in load_file(output / "adapters" / "adapter_model.safetensors")}
-    assert any("language_model" in name for name in names)
-    assert any("connector" in name for name in names)
+    # The adapters, on a model of the same encoder and language model, are the merged one.
+    base = TGQFormerModel.from_backbones(
+        pretrained["dual_encoder"],
+        pretrained["language_model"],
+        **{name: getattr(model.config, name) for name in (*CONNECTOR, "connector")},
+    )
+    picture = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    inputs = processor(images=[picture], text=[{"title": "red mug"}], return_tensors="pt")
     with torch.no_grad():
-        connected = adapted.base_model.model.connector.state_dict()
-        assert model.connector.state_dict().keys() == {
-            name.removeprefix("modules_to_save.default.") for name in connected if name.startswith("modules_to_save.")
-        }
-        assert torch.isfinite(model(**inputs).embeds).all()
+        before = base(**inputs).embeds
+        adapted = peft.PeftModel.from_pretrained(base, output / "adapters").eval()
+        found, merged = adapted(**inputs).embeds, model(**inputs).embeds
+    torch.testing.assert_close(found, merged, atol=1e-5, rtol=0)
+    assert not torch.allclose(before, merged, atol=1e-3)
 
 
-def test_resumed_is_uninterrupted(train, dual_encoder, tmp_path, monkeypatch):
-    """With adapters and dropout on."""
+def test_resumed_is_uninterrupted(train, pretrained, tmp_path, monkeypatch):
+    """With adapters and dropout on; with other data or listings the run is refused."""
     arguments = {
-        "dual_encoder": str(dual_encoder),
-        "model_config": {"text_config": LANGUAGE, **CONNECTOR, "connector_dropout": 0.1},
-        "lora_rank": 4,
+        **pretrained,
+        "model_config": {**CONNECTOR, "connector_dropout": 0.1},
         "lora_dropout": 0.1,
         "save_every": 2,
     }
@@ -144,6 +155,9 @@ def test_resumed_is_uninterrupted(train, dual_encoder, tmp_path, monkeypatch):
         patch.setattr(ItemPairTask, "loss", stopping)
         with pytest.raises(KeyboardInterrupt):
             train("tgq_former", tmp_path / "parts", **arguments)
+    for changes in ({"image_size": 64}, {"keep_words": "0.2,0.3"}, {"instruction": "find"}):
+        with pytest.raises(ValueError, match=r"listings|texts"):
+            train("tgq_former", tmp_path / "parts", **{**arguments, **changes}, resume="auto")
     train("tgq_former", tmp_path / "parts", **arguments, resume="auto")
     found, expected = (load_file(tmp_path / name / "model.safetensors") for name in ("parts", "whole"))
     for name, value in expected.items():
@@ -181,8 +195,13 @@ def test_without_adapters_the_language_model_learns_or_is_frozen(train, dual_enc
     [
         ({}, "Give either --model"),
         ({"dual_encoder": "x"}, "Give either --model"),
-        ({"dual_encoder": "x", "language_model": "y", "model_config": {"text_config": {}}}, "Give either --model"),
-        ({"model": "x", "dual_encoder": "y"}, "--model brings its encoders"),
+        (
+            {"dual_encoder": "x", "language_model": "y", "model_config": {"text_config": {}}, "lora_rank": 0},
+            "Give either --model",
+        ),
+        ({"model": "x", "dual_encoder": "y", "max_text_length": 3}, "nothing of --dual_encoder, --max_text_length"),
+        ({"model_config": {"text_config": {}}}, r"from scratch \(text_config\) needs --lora_rank 0"),
+        ({"model_config": {"connector": "mlp"}, "connector": "mlp"}, "give one of them"),
         ({"freeze_language_model": True}, "--freeze_language_model needs --lora_rank 0"),
         ({"level_shares": "1,1"}, "--level_shares must be 3 numbers"),
         ({"keep_words": "0.5"}, "--keep_words must be 'low,high'"),
@@ -191,6 +210,17 @@ def test_without_adapters_the_language_model_learns_or_is_frozen(train, dual_enc
 def test_unclear_arguments_are_named(train, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         train("tgq_former", tmp_path / "run", **changes)
+
+
+def test_dual_encoders_learn_from_titles_alone(train, tmp_path, catalog_folder, caplog):
+    catalog = datasets.load_from_disk(str(catalog_folder))
+    titles = [None if row % 2 else title for row, title in enumerate(catalog["title"])]
+    for name, column in (("half", titles), ("none", [None] * len(catalog))):
+        catalog.remove_columns("title").add_column("title", column).save_to_disk(str(tmp_path / name))
+    train("dual_encoder", tmp_path / "run", data=str(tmp_path / "half"), dual_encoder_config=DUAL, vocab_size=420)
+    assert f"{len(catalog) // 2} of {len(catalog)} rows have no title" in caplog.text
+    with pytest.raises(ValueError, match="No row of the catalog has a title"):
+        train("dual_encoder", tmp_path / "other", data=str(tmp_path / "none"), dual_encoder_config=DUAL)
 
 
 def test_unclear_dual_encoders_are_named(train, tmp_path):

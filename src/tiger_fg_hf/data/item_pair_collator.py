@@ -21,10 +21,10 @@ class ItemPairCollator:
 
     def __call__(self, pairs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """
-        Collate B pairs.
+        Collate B pairs, of which a dataset may have made the first listing alone.
 
         Returns:
-            - The processor's inputs of both listings, with `first_` and `second_` before their names.
+            - The processor's inputs of the listings, with `first_` and `second_` before their names.
             - `item_ids` `[B]`, long: equal for equal `item_id`, on every process.
             - `rows` `[B]`, long: rows of the catalog.
 
@@ -34,7 +34,7 @@ class ItemPairCollator:
         if not pairs:
             raise ValueError("pairs: expected at least one, found none")
         batch: dict[str, torch.Tensor] = {}
-        for place, side in enumerate(("first", "second")):
+        for place, side in zip(range(len(pairs[0]["images"])), ("first", "second"), strict=False):
             inputs = self.processor(
                 images=[pair["images"][place] for pair in pairs],
                 text=[pair["texts"][place] for pair in pairs],

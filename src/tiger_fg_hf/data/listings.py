@@ -295,6 +295,7 @@ class ListingPairDataset(torch.utils.data.Dataset):
         level_shares: how often a listing is of each level, against the others; None for equal shares.
         cache_decoded: keep all photos decoded in memory, which forked workers share, no larger than `cache_max_side`.
         cache_max_side: longer side of a cached photo in pixels.
+        first_alone: make the first listing of each pair, and not the second.
 
     Raises:
         TypeError: if the catalog is streamed.
@@ -311,6 +312,7 @@ class ListingPairDataset(torch.utils.data.Dataset):
         level_shares: Mapping[Level, float] | None = None,
         cache_decoded: bool = False,
         cache_max_side: int = 256,
+        first_alone: bool = False,
     ):
         if not isinstance(catalog, Dataset | PairedCatalog):
             raise TypeError(
@@ -322,6 +324,7 @@ class ListingPairDataset(torch.utils.data.Dataset):
         self.catalog = catalog
         self.synthesizer = synthesizer or ListingSynthesizer()
         self.seed = seed
+        self.first_alone = first_alone
         self._shares = _level_shares(level_shares)
         self.texts = TextTable(catalog)
         self._categories = self.texts.categories
@@ -342,9 +345,9 @@ class ListingPairDataset(torch.utils.data.Dataset):
             - `item_id`: str
             - `category`: str or None, the catalog's
             - `row`: int
-            - `images`: two RGB images
-            - `texts`: two records of `title`, `category`, `attributes`
-            - `levels`: two levels
+            - `images`: two RGB images, or one
+            - `texts`: as many records of `title`, `category`, `attributes`
+            - `levels`: as many levels
 
         Raises:
             IndexError: if there is no such row.
@@ -359,6 +362,7 @@ class ListingPairDataset(torch.utils.data.Dataset):
         image, box, matte = self._photo(row, record["box"])
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, row], spawn_key=(_LISTING_STREAM,)))
         levels = tuple(LEVELS[index] for index in rng.choice(len(LEVELS), size=2, p=self._shares))
+        levels = levels[:1] if self.first_alone else levels
         listings = [
             self.synthesizer(image, text_record(record), level=level, rng=rng, box=box, matte=matte)
             for level in levels

@@ -34,15 +34,16 @@ class _ClassTokenPooling(TigerFGGuidedPooling):
 
 class _VisionFirstGroundingModel(TigerFGGroundingModel):
     def forward(self, cls=None, patches=None, text=None, text_mask=None, image_mask=None) -> TigerFGGroundingOutput:
-        """As [`TigerFGGroundingModel.forward`]; items have pictures here. The text does not match patches either."""
+        """As [`TigerFGGroundingModel.forward`]; items have pictures here."""
         slots = self.read_patches(self.slots.expand(len(patches), -1, -1), patches, image_mask)
-        text_focus = None
+        text_focus = has_text = None
         if text is not None:
-            # As without pictures: `L_v2t` is to align what a text says, whatever the order of reading.
+            has_text = None if text_mask is None else text_mask.any(dim=-1)
+            # What the text says by itself, as ever: only what the slots read by is to change.
             text_focus, _ = self.slot_pooling(self.read_text(self.slots.expand(len(text), -1, -1), text, text_mask))
             slots = self.read_text(slots, text, text_mask)
         focus, slot_weights = self.slot_pooling(slots)
-        appearance, patch_weights = self.guided_pooling(focus, cls, patches)
+        appearance, patch_weights = self.guided_pooling(focus, cls, patches, text_focus, has_text)
         return TigerFGGroundingOutput(
             last_hidden_state=slots,
             slot_weights=slot_weights,

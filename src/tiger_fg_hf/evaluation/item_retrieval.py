@@ -88,20 +88,17 @@ def item_metrics(
     return {name: found[name].numpy() for name in (*(f"hit_rate@{k}" for k in HITS), "mrr")}
 
 
-def pair_metrics(model: torch.nn.Module, processor: Any, pairs: Any, *, batch_size: int = 64) -> dict[str, float]:
-    """
-    Mean metrics of a [`ListingPairDataset`]'s first listings as queries in the pool of its second, as of epoch 0.
-
-    For evaluation during training: all pairs are drawn at once, and never stored.
-    """
-    drawn = [pairs[row] for row in range(len(pairs))]
-    ids = [pair["item_id"] for pair in drawn]
+def pair_metrics(
+    model: torch.nn.Module, processor: Any, pairs: Sequence[Mapping[str, Any]], *, batch_size: int = 64
+) -> dict[str, float]:
+    """Mean metrics of pairs of a [`ListingPairDataset`]: their first listings as queries in the pool of the second."""
+    ids = [pair["item_id"] for pair in pairs]
     first, second = (
         embed_listings(
             model,
             processor,
-            [pair["images"][side] for pair in drawn],
-            [pair["texts"][side] for pair in drawn],
+            [pair["images"][side] for pair in pairs],
+            [pair["texts"][side] for pair in pairs],
             batch_size=batch_size,
         ).embeds
         for side in (0, 1)

@@ -162,8 +162,10 @@ def build_listing_benchmark(
         raise
     try:
         partial.rename(folder)
-    except OSError:  # another process has written it meanwhile
+    except OSError:
         shutil.rmtree(partial)
+        if not (folder / _META).is_file():  # else another process has written it meanwhile
+            raise
         return build_listing_benchmark(
             catalog,
             folder,

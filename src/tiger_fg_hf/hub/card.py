@@ -45,6 +45,7 @@ _KINDS = {
             "dim": config["text_config"]["hidden_size"],
             "dual_encoder": config["dual_encoder_config"]["model_type"],
             "language_model": config["text_config"]["model_type"],
+            "connector": config["connector"],
             "queries": f"{config['num_metadata_queries']} + {config['num_exploratory_queries']}",
         },
     ),

@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..models.tgq_former.dual_encoder_tgq_former import encode_images, encode_titles
+
 # Bound of the scale, as CLIP has it.
 _LOGIT_SCALE_MAX = 100.0
 
@@ -36,12 +38,12 @@ class ImageTitleStudent(nn.Module):
         Returns:
             `first_embeds`, of pictures, and `second_embeds`, of titles, `[b, D]`, L2-normalised; `logit_scale`.
         """
-        image = self.model.get_image_features(pixel_values=first_pixel_values, interpolate_pos_encoding=True)
-        title = self.model.get_text_features(
-            input_ids=first_title_input_ids, attention_mask=first_title_attention_mask
-        )
+        image = encode_images(self.model, first_pixel_values)
+        title = encode_titles(self.model, first_title_input_ids, first_title_attention_mask)
+        scale = self.model.logit_scale.exp()
         return {
             "first_embeds": F.normalize(image.pooler_output, dim=-1),
             "second_embeds": F.normalize(title.pooler_output, dim=-1),
-            "logit_scale": self.model.logit_scale.exp().clamp(max=_LOGIT_SCALE_MAX),
+            # Bounded with its gradient kept: a released CLIP starts a hair above the bound, and would never leave it.
+            "logit_scale": scale + (scale.clamp(max=_LOGIT_SCALE_MAX) - scale).detach(),
         }

@@ -55,11 +55,8 @@ class ItemPairStudent(nn.Module):
             `first_embeds`, `second_embeds` `[b, D]`; where the connector has two streams, their means over queries
             `first_metadata`, `first_exploratory`, `second_metadata`, `second_exploratory` `[b, d]`; `logit_scale`.
         """
-        inputs = {}
-        for name, value in batch.items():
-            side, _, column = name.partition("_")
-            if side == SIDES[0]:
-                inputs[column] = _stacked(value, batch[f"{SIDES[1]}_{column}"])
+        columns = {name.partition("_")[2] for name in batch if name.partition("_")[0] in SIDES}
+        inputs = {column: _stacked(*(_column(batch, side, column) for side in SIDES)) for column in sorted(columns)}
         output = self.model(**inputs)
         found = {"embeds": output.embeds}
         connected = output.connector_output
@@ -71,6 +68,19 @@ class ItemPairStudent(nn.Module):
             for side, half in zip(SIDES, value.chunk(2), strict=True)
         }
         return {**halves, "logit_scale": output.logit_scale}
+
+
+def _column(batch: Mapping[str, torch.Tensor], side: str, column: str) -> torch.Tensor:
+    """
+    Raises:
+        ValueError: the batch has the column for the other side alone.
+    """
+    name = f"{side}_{column}"
+    if name in batch:
+        return batch[name]
+    if column == "image_mask":  # a processor gives one only where a picture is missing
+        return torch.ones(len(batch[f"{side}_pixel_values"]), dtype=torch.bool, device=batch["item_ids"].device)
+    raise ValueError(f"The batch lacks {name!r}, which it has for the other listing.")
 
 
 def _stacked(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

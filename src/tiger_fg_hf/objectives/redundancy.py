@@ -8,12 +8,12 @@ def redundancy_loss(metadata: torch.Tensor, exploratory: torch.Tensor, *, eps: f
     `L_rr = (1/d) ‖diag(C)‖²`, `C` the correlation over the batch between the channels of the two pooled streams.
 
     Only the diagonal: each channel of one stream against the same channel of the other. A channel that does not vary
-    over the batch correlates with nothing and adds exactly 0.
+    over the batch correlates with nothing and adds 0, up to rounding.
 
     Args:
         metadata, exploratory (`[B, d]`): pooled streams of all items of the batch, over all processes. Alike on every
             process, so that its gradient after their mean is that of the whole.
-        eps: added to the variances, which are of the order of 1.
+        eps: added to the variances, so that a channel that hardly varies has no steep gradient.
 
     Returns:
         Scalar in float32, in [0, 1]; exactly 0 for a single item.

@@ -102,12 +102,13 @@ class TGQFormerArguments:
             "scratch, with the dual encoder's tokenizer."
         },
     )
-    connector: Literal["tgq_former", "q_former", "notellm2", "perceiver_resampler", "mlp"] = field(
-        default="tgq_former", metadata={"help": "Connector; others than TGQ-Former's are given as many parameters."}
+    connector: Literal["tgq_former", "q_former", "notellm2", "perceiver_resampler", "mlp"] | None = field(
+        default=None,
+        metadata={"help": "Another connector than TGQ-Former's, of as many parameters as that of --model_config has."},
     )
-    max_text_length: int = field(default=64, metadata={"help": "Tokens of a prompt that are read."})
-    max_title_length: int = field(default=52, metadata={"help": "Tokens of a title that are read."})
-    instruction: str = field(default="", metadata={"help": "What stands before every prompt."})
+    max_text_length: int | None = field(default=None, metadata={"help": "Tokens of a prompt; 64 by default."})
+    max_title_length: int | None = field(default=None, metadata={"help": "Tokens of a title; 52 by default."})
+    instruction: str | None = field(default=None, metadata={"help": "What stands before every prompt."})
     lora_rank: int = field(default=16, metadata={"help": "Rank of the language model's adapters; 0 trains it whole."})
     lora_alpha: int = field(default=32, metadata={"help": "Alpha of the adapters."})
     lora_dropout: float = field(default=0.0, metadata={"help": "Dropout of the adapters."})
@@ -122,3 +123,16 @@ class TGQFormerArguments:
             self.model_config = json.loads(self.model_config)
         if self.freeze_language_model and self.lora_rank:
             raise ValueError("--freeze_language_model needs --lora_rank 0: adapters would train it.")
+        own = self.model_config or {}
+        if "connector" in own and self.connector is not None:
+            raise ValueError("--connector and a connector in --model_config: give one of them.")
+        if "text_config" in own and self.lora_rank:
+            raise ValueError(
+                "A language model from scratch (text_config) needs --lora_rank 0, as it has nothing to adapt."
+            )
+        if self.model is not None:
+            names = ("dual_encoder", "language_model", "model_config", "connector", "instruction")
+            given = [n for n in (*names, "max_text_length", "max_title_length") if getattr(self, n) is not None]
+            if given:
+                told = ", ".join(f"--{name}" for name in given)
+                raise ValueError(f"--model brings its own: give nothing of {told} beside it.")

@@ -1,5 +1,6 @@
 """From arguments to what training on pairs of listings needs: catalog, pairs, models, processor."""
 
+import logging
 from typing import Any
 
 import torch
@@ -11,11 +12,14 @@ from ..data.listings import ListingConfig, ListingPairDataset, ListingSynthesize
 from ..data.promotions import FontSet
 from ..data.tokenizer import train_sentencepiece_tokenizer
 from ..models.tgq_former.configuration_tgq_former import TGQFormerConfig
+from ..models.tgq_former.dual_encoder_tgq_former import pads_titles
 from ..models.tgq_former.modeling_tgq_former import TGQFormerModel, match_connector_budget
 from ..models.tgq_former.processing_tgq_former import TGQFormerProcessor
 from ..models.tiger_fg.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
 from .item_pair_arguments import DualEncoderArguments, ListingArguments, TGQFormerArguments
 from .setup import build_clutter, catalog_texts, pixel_statistics
+
+logger = logging.getLogger(__name__)
 
 
 def build_listing_catalog(data: ListingArguments, *, seed: int) -> Any:
@@ -35,6 +39,22 @@ def build_listing_catalog(data: ListingArguments, *, seed: int) -> Any:
     return load_catalog(data.data, split=data.split, columns=columns)
 
 
+def with_titles(catalog: Any) -> Any:
+    """
+    The rows that have a title, which a dual encoder is trained on.
+
+    Raises:
+        ValueError: none has one.
+    """
+    titles = catalog["title"] if "title" in catalog.column_names else []
+    rows = [row for row, title in enumerate(titles) if title and title.strip()]
+    if not rows:
+        raise ValueError(f"No row of the catalog has a title; its columns are {catalog.column_names}.")
+    if len(rows) < len(catalog):
+        logger.warning("%d of %d rows have no title and are left out.", len(catalog) - len(rows), len(catalog))
+    return catalog.select(rows)
+
+
 def build_eval_listings(data: ListingArguments) -> ListingPairDataset:
     """
     Held-out pairs for evaluation during training: of `--eval_data`, or of drawn products of another split.
@@ -46,7 +66,11 @@ def build_eval_listings(data: ListingArguments) -> ListingPairDataset:
         raise ValueError("--eval_every needs --eval_data, a catalog that is not trained on.")
     if data.eval_data in (None, "drawn"):
         drawn = drawn_catalog(
-            num_products=data.eval_limit, split="validation", layout="clean", size=max(data.image_size, 96)
+            num_products=data.eval_limit,
+            split="validation",
+            layout="clean",
+            size=max(data.image_size, 96),
+            num_proc=max(data.num_workers, 1),
         )
         catalog = load_catalog(drawn)
     else:
@@ -54,8 +78,16 @@ def build_eval_listings(data: ListingArguments) -> ListingPairDataset:
     return build_listing_pairs(catalog.select(range(min(data.eval_limit, len(catalog)))), data, seed=0)
 
 
-def build_listing_pairs(catalog: Any, data: ListingArguments, *, seed: int) -> ListingPairDataset:
-    """Two listings of every product of `catalog`, at the levels of `--level_shares`."""
+def listing_settings(data: ListingArguments) -> dict[str, Any]:
+    """What of the arguments changes the listings that a catalog gives; the same when a run is resumed."""
+    told = ("level_shares", "keep_words", "image_size", "clutter", "fonts")
+    return {name: getattr(data, name) for name in told}
+
+
+def build_listing_pairs(
+    catalog: Any, data: ListingArguments, *, seed: int, first_alone: bool = False
+) -> ListingPairDataset:
+    """Two listings of every product of `catalog`, or the first alone, at the levels of `--level_shares`."""
     synthesizer = ListingSynthesizer(
         ListingConfig(size=data.image_size, keep_words=data.kept_words()),
         build_clutter(data.clutter, "item", size=data.image_size),
@@ -68,6 +100,7 @@ def build_listing_pairs(catalog: Any, data: ListingArguments, *, seed: int) -> L
         level_shares=data.shares(),
         cache_decoded=data.cache_decoded,
         cache_max_side=max(data.image_size * 3 // 2, 96),
+        first_alone=first_alone,
     )
 
 
@@ -85,7 +118,9 @@ def build_dual_encoder(
     attention = args.attn_implementation
     if given == ["dual_encoder"]:
         assert args.dual_encoder is not None
-        model = AutoModel.from_pretrained(args.dual_encoder, dtype=torch.float32, attn_implementation=attention)
+        model = AutoModel.from_pretrained(
+            args.dual_encoder, dtype=torch.float32, attn_implementation=attention, use_safetensors=True
+        )
         tokenizer, statistics = AutoTokenizer.from_pretrained(args.dual_encoder), pixel_statistics(args.dual_encoder)
     elif given == ["vision", "text"]:
         assert args.vision is not None
@@ -115,7 +150,11 @@ def build_dual_encoder(
     if args.freeze_text:
         model.text_model.requires_grad_(False)
     processor = TGQFormerProcessor(
-        _image_processor(data, statistics), tokenizer, tokenizer, max_title_length=args.max_title_length
+        _image_processor(data, statistics),
+        tokenizer,
+        tokenizer,
+        max_title_length=args.max_title_length,
+        title_padding=_title_padding(model),
     )
     return model, processor
 
@@ -125,17 +164,19 @@ def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[
     The TGQ-Former to train, its dual encoder frozen, and its processor.
 
     Raises:
-        ValueError: neither `--model` nor `--dual_encoder` with a language model is given, or both are.
+        ValueError: neither `--model` nor `--dual_encoder` with a language model is given, or `--image_size` is another
+            than that of `--model`.
     """
     assert not isinstance(args.model_config, str)  # `TGQFormerArguments` has parsed it
     config = dict(args.model_config or {})
     if args.model is not None:
-        if args.dual_encoder or args.language_model or config:
-            raise ValueError("--model brings its encoders and its configuration: give nothing of them beside it.")
         model = TGQFormerModel.from_pretrained(
             args.model, dtype=torch.float32, attn_implementation=args.attn_implementation
         )
         processor = TGQFormerProcessor.from_pretrained(args.model)
+        side = processor.image_processor.size["height"]
+        if data.image_size != side:
+            raise ValueError(f"--image_size must be {side}, that of --model, got {data.image_size}.")
     else:
         from_scratch = "text_config" in config
         if args.dual_encoder is None or (args.language_model is None) != from_scratch:
@@ -152,15 +193,16 @@ def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[
             model = TGQFormerModel.from_backbones(
                 args.dual_encoder, args.language_model, attn_implementation=args.attn_implementation, **config
             )
-        if args.connector != model.config.connector:
+        if args.connector not in (None, model.config.connector):
             model = _with_connector(model, args.connector)
         processor = TGQFormerProcessor(
             _image_processor(data, pixel_statistics(args.dual_encoder)),
             tokenizer,
             title_tokenizer,
-            instruction=args.instruction,
-            max_length=args.max_text_length,
-            max_title_length=args.max_title_length,
+            instruction=args.instruction or "",
+            max_length=args.max_text_length or 64,
+            max_title_length=args.max_title_length or 52,
+            title_padding=_title_padding(model.dual_encoder),
         )
     model.dual_encoder.requires_grad_(False)
     if args.freeze_language_model:
@@ -171,7 +213,7 @@ def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[
 
 
 def _with_fresh_language_model(args: TGQFormerArguments, config: dict[str, Any], tokenizer: Any) -> TGQFormerModel:
-    dual_encoder = AutoModel.from_pretrained(args.dual_encoder, dtype=torch.float32)
+    dual_encoder = AutoModel.from_pretrained(args.dual_encoder, dtype=torch.float32, use_safetensors=True)
     ends = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
     config["text_config"] = {**config["text_config"], "vocab_size": len(tokenizer), **ends}
     dual_encoder.config._name_or_path = ""
@@ -191,6 +233,10 @@ def _with_connector(model: TGQFormerModel, connector: str) -> TGQFormerModel:
     changed.dual_encoder.load_state_dict(model.dual_encoder.state_dict())
     changed.language_model.load_state_dict(model.language_model.state_dict())
     return changed
+
+
+def _title_padding(dual_encoder: PreTrainedModel) -> str:
+    return "max_length" if pads_titles(dual_encoder.config) else "longest"
 
 
 def _image_processor(data: ListingArguments, statistics: dict[str, list[float]]) -> TigerFGImageProcessorPil:

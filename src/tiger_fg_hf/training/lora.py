@@ -28,7 +28,7 @@ def add_lora(model: TGQFormerModel, *, rank: int = 16, alpha: int = 32, dropout:
 
     Raises:
         ImportError: `peft` is missing.
-        ValueError: `rank` is not positive.
+        ValueError: `rank` is not positive, or the language model has no blocks of linear layers.
     """
     if not is_peft_available():
         raise ImportError("LoRA needs the package 'peft': pip install 'tiger-fg-hf[lora]'.")
@@ -47,6 +47,8 @@ def add_lora(model: TGQFormerModel, *, rank: int = 16, alpha: int = 32, dropout:
         for name, module in model.language_model.named_modules()
         if isinstance(module, nn.Linear) and name.startswith(tuple(f"{block}." for block in blocks))
     ]
+    if not targets:
+        raise ValueError(f"{type(model.language_model).__name__} has no linear layers in its blocks to adapt.")
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,

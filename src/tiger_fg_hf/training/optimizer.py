@@ -64,7 +64,7 @@ def _depths_below_top(student: nn.Module) -> dict[str, int]:
     """Layers between each backbone parameter and the backbone's output, that of its own included."""
     depths = {}
     for path, module in student.named_modules():
-        if _bare(path) in _BACKBONES:
+        if _bare(path) in _BACKBONES and any(parameter.requires_grad for parameter in module.parameters()):
             found = encoder_layers(module)
             for name, depth in found.depth.items():
                 depths[f"{_bare(path)}.{name}"] = len(found.layers) + 1 - depth

@@ -88,6 +88,15 @@ def test_lengths_are_those_of_their_readers():
     assert inputs.input_ids.shape == (1, 3)
 
 
+def test_titles_may_be_padded_to_one_length():
+    inputs = make_processor(title_padding="max_length", max_title_length=7)(text=["red mug", "red"])
+    assert [len(row) for row in inputs["title_input_ids"]] == [7, 7]
+    assert [sum(row) for row in inputs["title_attention_mask"]] == [2, 1]
+    assert len(inputs["input_ids"][0]) == 2
+    with pytest.raises(ValueError, match="title_padding must be"):
+        make_processor(title_padding="left")
+
+
 def test_save_and_load(tmp_path):
     processor = make_processor(instruction="find: ", text_template=["{category}", "{title}"], max_title_length=9)
     processor.save_pretrained(tmp_path)

@@ -73,8 +73,9 @@ class TGQFormerConfig(PreTrainedConfig):
             Epsilon of the layer norms.
         initializer_range (`float`, defaults to 0.02):
             Standard deviation of new linear layers and queries.
-        pooling (`str`, defaults to `"last"`):
-            Item embedding: the language model's `"last"` token, or the `"mean"` of all.
+        pooling (`str`, *optional*):
+            Item embedding: the language model's `"last"` token, or the `"mean"` of all. Defaults to `"mean"` for an
+            encoder, such as BERT, and to `"last"` for a decoder.
         logit_scale_init (`float`, defaults to 3.0):
             Start t of the learnable inverse temperature `exp(t)`.
         logit_scale_max (`float`, defaults to 100.0):
@@ -127,7 +128,7 @@ class TGQFormerConfig(PreTrainedConfig):
     hidden_act: str = "gelu"
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.02
-    pooling: str = "last"
+    pooling: str | None = None
     logit_scale_init: float = 3.0
     logit_scale_max: float = 100.0
 
@@ -135,6 +136,12 @@ class TGQFormerConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         if self.gate_hidden_size is None:
             self.gate_hidden_size = self.connector_hidden_size
+        if self.pooling is None:
+            # Not at the top: that module imports configurations itself.
+            from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+            is_encoder = self.text_config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+            self.pooling = "mean" if is_encoder else "last"
         for name in (
             "num_exploratory_queries",
             "metadata_conv_kernel",

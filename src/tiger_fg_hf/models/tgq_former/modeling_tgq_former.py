@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers import initialization as init
-from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 from transformers.utils.output_capturing import capture_outputs
@@ -27,6 +26,7 @@ from .connector_tgq_former import (
     TGQFormerHybridQueryConnector,
     TGQFormerLayer,
 )
+from .dual_encoder_tgq_former import encode_images, encode_titles
 
 _CONNECTORS: dict[str, type[nn.Module]] = {
     "tgq_former": TGQFormerHybridQueryConnector,
@@ -35,8 +35,6 @@ _CONNECTORS: dict[str, type[nn.Module]] = {
     "perceiver_resampler": TGQFormerPerceiverResampler,
     "mlp": TGQFormerMLPConnector,
 }
-# Their positions are counted from behind the padding index.
-_ROBERTA_LIKE = ("camembert", "roberta", "xlm-roberta", "xlm-roberta-xl")
 
 
 @dataclass
@@ -195,6 +193,7 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         self.dual_encoder = AutoModel.from_config(config.dual_encoder_config)
         self.connector = TGQFormerConnector._from_config(config)
         self.language_model = _language_model_from_config(config.text_config)
+        _require_inputs(self.language_model)
         self.late_fusion = TGQFormerLateFusion(config) if config.connector == "notellm2" else None
         self.temperature = TGQFormerTemperature(config)
         self.post_init()
@@ -220,8 +219,7 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
             dtype (`torch.dtype`): of all weights; float32 by default, whatever they were saved in.
             attn_implementation (`str`, *optional*): `"eager"`, `"sdpa"`, ...
             vision_kwargs, language_model_kwargs (`dict`, *optional*): for their `from_pretrained` (`revision`, ...).
-            config_kwargs: fields of [`TGQFormerConfig`]. `pooling` is by default `"mean"` for an encoder, such as
-                BERT, and `"last"` for a decoder.
+            config_kwargs: fields of [`TGQFormerConfig`].
 
         Raises:
             ValueError: `vision` is no dual encoder.
@@ -229,7 +227,7 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         loaded = []
         for source, kwargs in ((vision, vision_kwargs), (language_model, language_model_kwargs)):
             # The text encoder's pooling head is left out below: nothing here reads it.
-            model = AutoModel.from_pretrained(source, dtype=dtype, use_safetensors=True, **(kwargs or {}))
+            model = AutoModel.from_pretrained(source, dtype=dtype, **{"use_safetensors": True, **(kwargs or {})})
             model.config._name_or_path = ""
             loaded.append(model)
         dual_encoder, text_model = loaded
@@ -238,7 +236,6 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
                 f"'{vision}' holds a '{dual_encoder.config.model_type}', which is no image-text dual encoder (CLIP, "
                 "Chinese-CLIP, SigLIP, vision-text-dual-encoder)."
             )
-        config_kwargs.setdefault("pooling", "mean" if _is_encoder(text_model.config) else "last")
         config = cls.config_class(
             dual_encoder_config=dual_encoder.config, text_config=text_model.config, **config_kwargs
         )
@@ -254,21 +251,19 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_input_embeddings(value)
 
+    @torch.no_grad()
     def encode_pair(
         self,
         pixel_values: torch.Tensor,
         title_input_ids: torch.Tensor | None = None,
         title_attention_mask: torch.Tensor | None = None,
-        **kwargs: Unpack[TransformersKwargs],
     ) -> TGQFormerPair:
         """
         What the dual encoder says of images `[B, 3, H, W]` and titles `[B, L]`, for [`embed`].
 
-        It is frozen, so that a training which shows the same listings again can keep this.
+        It is frozen and no gradient goes through it, so that a training which shows a listing again can keep this.
         """
-        image = self.dual_encoder.get_image_features(
-            pixel_values=pixel_values, interpolate_pos_encoding=True, return_dict=True, **kwargs
-        )
+        image = encode_images(self.dual_encoder, pixel_values)
         image_embeds = nn.functional.normalize(image.pooler_output, dim=-1)
         pair = TGQFormerPair(
             image_tokens=image.last_hidden_state,
@@ -279,18 +274,10 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
             return pair
         if title_attention_mask is None:
             title_attention_mask = torch.ones_like(title_input_ids)
-        mask = title_attention_mask.bool()
-        has_title = mask.any(dim=-1)
-        # A softmax over nothing is not a number: a row without a title shows its first token, and is left out after.
-        first = torch.arange(mask.shape[1], device=mask.device) == 0
-        shown = mask | (first & ~has_title[:, None])
-        title = self.dual_encoder.get_text_features(
-            input_ids=title_input_ids, attention_mask=shown.to(title_attention_mask.dtype), return_dict=True, **kwargs
-        )
-        title_embeds = nn.functional.normalize(title.pooler_output, dim=-1)
-        pair.title_tokens, pair.title_mask = title.last_hidden_state, mask
-        cosine = (image_embeds * title_embeds).sum(dim=-1)
-        pair.agreement = torch.where(has_title, cosine, torch.zeros_like(cosine))
+        title = encode_titles(self.dual_encoder, title_input_ids, title_attention_mask)
+        pair.title_tokens, pair.title_mask = title.last_hidden_state, title_attention_mask.bool()
+        cosine = (image_embeds * nn.functional.normalize(title.pooler_output, dim=-1)).sum(dim=-1)
+        pair.agreement = torch.where(pair.title_mask.any(dim=-1), cosine, torch.zeros_like(cosine))
         return pair
 
     def embed(
@@ -305,10 +292,14 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         states, masks = [], []
         connected = visual = None
         if pair is not None:
+            if image_mask is not None:
+                image_mask = image_mask.bool()
+                agreement = torch.where(image_mask, pair.agreement, torch.zeros_like(pair.agreement))
+                pair = TGQFormerPair(**{**pair, "agreement": agreement})
             connected = self.connector(**pair, **kwargs)
             visual = connected.tokens
             states.append(visual)
-            has_image = visual.new_ones(len(visual)) if image_mask is None else image_mask
+            has_image = torch.ones_like(visual[:, 0, 0], dtype=torch.bool) if image_mask is None else image_mask
             masks.append(has_image.long()[:, None].expand(visual.shape[:2]))
         if input_ids is not None:
             states.append(self.get_input_embeddings()(input_ids))
@@ -332,7 +323,7 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
             pooled = hidden[torch.arange(len(hidden), device=hidden.device), last]
         if self.late_fusion is not None and visual is not None:
             fused = self.late_fusion(visual.mean(dim=1), pooled)
-            pooled = fused if image_mask is None else torch.where(image_mask.bool()[:, None], fused, pooled)
+            pooled = fused if image_mask is None else torch.where(image_mask[:, None], fused, pooled)
         return TGQFormerOutput(
             embeds=nn.functional.normalize(pooled, dim=-1),
             agreement=None if pair is None else pair.agreement,
@@ -381,12 +372,15 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
     def _positions(self, mask: torch.Tensor) -> torch.Tensor:
         """Positions that count real tokens alone, so that padding on either side changes nothing."""
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        config = self.config.text_config
-        return positions + config.pad_token_id + 1 if config.model_type in _ROBERTA_LIKE else positions
+        for name, module in self.language_model.named_modules():
+            # RoBERTa and its kin count from behind the padding index.
+            if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+                return positions + module.padding_idx + 1
+        return positions
 
     def _language_model_kwargs(self) -> dict:
         takes = inspect.signature(type(self.language_model).forward).parameters
-        return {"use_cache": False} if "use_cache" in takes and not _is_encoder(self.config.text_config) else {}
+        return {"use_cache": False} if "use_cache" in takes else {}
 
 
 def match_connector_budget(config: TGQFormerConfig, connector: str) -> TGQFormerConfig:
@@ -420,8 +414,13 @@ def _connector_parameters(config: TGQFormerConfig) -> int:
     return count
 
 
-def _is_encoder(config: PreTrainedConfig) -> bool:
-    return config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+def _require_inputs(language_model: PreTrainedModel) -> None:
+    takes = inspect.signature(type(language_model).forward).parameters
+    missing = [name for name in ("inputs_embeds", "attention_mask", "position_ids") if name not in takes]
+    if missing:
+        raise ValueError(
+            f"{type(language_model).__name__} cannot read visual tokens: its forward takes no {', '.join(missing)}."
+        )
 
 
 def _language_model_from_config(config: AutoConfig) -> PreTrainedModel:

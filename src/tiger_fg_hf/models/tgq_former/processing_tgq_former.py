@@ -28,6 +28,8 @@ class TGQFormerProcessor(ProcessorMixin):
         instruction: What stands before every record that has a text.
         max_length: Longest prompt in tokens, special tokens included; longer ones are truncated.
         max_title_length: Longest title, likewise.
+        title_padding: `"longest"` pads titles to the longest of the batch, `"max_length"` to `max_title_length`, which
+            SigLIP wants: it reads a text off its last position.
 
     Raises:
         ValueError: If a template cannot be used, or a tokenizer has no padding token.
@@ -52,6 +54,7 @@ class TGQFormerProcessor(ProcessorMixin):
         instruction: str = "",
         max_length: int = 64,
         max_title_length: int = 52,
+        title_padding: str = "longest",
     ):
         if title_tokenizer is tokenizer:
             title_tokenizer = copy.deepcopy(tokenizer)  # transformers cannot save one object under two names with code
@@ -68,6 +71,9 @@ class TGQFormerProcessor(ProcessorMixin):
         self.instruction = instruction
         self.max_length = max_length
         self.max_title_length = max_title_length
+        if title_padding not in ("longest", "max_length"):
+            raise ValueError(f"title_padding must be 'longest' or 'max_length', got {title_padding!r}")
+        self.title_padding = title_padding
 
     @property
     def model_input_names(self) -> list[str]:
@@ -112,7 +118,7 @@ class TGQFormerProcessor(ProcessorMixin):
         if text is not None:
             prompts = self._template.render_all(text)
             titles = self._title_template.render_all(text)
-            title = self._tokenize(self.title_tokenizer, titles, self.max_title_length)
+            title = self._tokenize(self.title_tokenizer, titles, self.max_title_length, self.title_padding)
             prompt = self._tokenize(self.tokenizer, [self.instruction * bool(p) + p for p in prompts], self.max_length)
             data.update({f"title_{name}": value for name, value in title.items()}, **prompt)
         if images is not None:
@@ -136,9 +142,9 @@ class TGQFormerProcessor(ProcessorMixin):
         return {"pixel_values": pixels, "image_mask": np.isin(np.arange(len(images)), missing, invert=True)}
 
     @staticmethod
-    def _tokenize(tokenizer: Any, texts: list[str], max_length: int) -> dict[str, Any]:
+    def _tokenize(tokenizer: Any, texts: list[str], max_length: int, padding: str = "longest") -> dict[str, Any]:
         options = {
-            "padding": True,
+            "padding": padding,
             "truncation": True,
             "max_length": min(max_length, tokenizer.model_max_length),
             "return_token_type_ids": False,

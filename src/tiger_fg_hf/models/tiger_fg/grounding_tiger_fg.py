@@ -193,8 +193,9 @@ class TigerFGGuidedPooling(nn.Module):
         guide = self.guide(fused)
         scores = torch.einsum("bd,bnd->bn", guide, self.key(patches)) * self.scaling
         if text_focus is not None and self.text_match_scale is not None:
-            match = torch.einsum("bd,bnd->bn", self.embed_text(text_focus), self.embed_patches(patches))
-            match = match * self.text_match_scale.exp()
+            wanted, found = self.embed_text(text_focus), self.embed_patches(patches)
+            with torch.autocast(patches.device.type, enabled=False):  # float32: the scale multiplies rounding, too
+                match = self.text_match_scale.exp() * torch.einsum("bd,bnd->bn", wanted, found)
             # A row without text is pooled as in a batch without texts.
             scores = scores + (match if has_text is None else torch.where(has_text[:, None], match, 0.0))
         weights = scores.softmax(dim=-1, dtype=torch.float32)
