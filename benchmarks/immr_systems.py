@@ -113,6 +113,11 @@ ABLATIONS = (
     _ablation(
         "no_appearance", "Without f_a: the class token in place of guided pooling.", model=WithoutAppearanceModel
     ),
+    _ablation(
+        "no_text_match",
+        "The pooling does not match patches with the text.",
+        config={"text_match_scale_init": None},
+    ),
     _ablation("vision_first", "The slots read the patches before the text.", model=VisionFirstModel),
     _ablation("no_mosaics", "Trained without mosaics.", mosaics=False),
 )

@@ -22,7 +22,6 @@ import connector_flops  # noqa: E402
 import listings  # noqa: E402
 import listings_run  # noqa: E402
 from listings_arguments import parse_setup  # noqa: E402
-from listings_data import BenchmarkData  # noqa: E402
 from listings_figure import draw_scatter  # noqa: E402
 from listings_gates import title_donors  # noqa: E402
 from listings_model import start_model  # noqa: E402
@@ -34,6 +33,7 @@ from tiger_fg_hf import drawn_catalog, load_catalog  # noqa: E402
 from tiger_fg_hf.data.listings import ListingConfig, ListingPairDataset, ListingSynthesizer, encode_jpeg  # noqa: E402
 from tiger_fg_hf.data.promotions import LEVELS  # noqa: E402
 from tiger_fg_hf.models.tgq_former.configuration_tgq_former import CONNECTORS  # noqa: E402
+from tiger_fg_hf.objectives.item_pairs import ItemPairWeights  # noqa: E402
 from tiger_fg_hf.training.item_pair_arguments import DualEncoderArguments, ListingArguments  # noqa: E402
 from tiger_fg_hf.training.item_pair_setup import build_dual_encoder  # noqa: E402
 from tiger_fg_hf.training.sampler import EpochBatchSampler  # noqa: E402
@@ -463,10 +463,9 @@ def test_arguments_that_the_benchmark_sets_are_refused(tmp_path):
     recipe.write_text(json.dumps({"model_config": {"connector": "mlp"}}))
     with pytest.raises(ValueError, match="neither a model nor a connector"):
         parse_setup(["--output", "x", str(recipe)])
-    setup = parse_setup(
-        ["--output", "x", "--rr", "0.25", "--systems", "all,ablations", "--keep_models", str(recipe)][:-1]
-    )
-    assert setup.losses.rr == 0.25
+    recipe.write_text(json.dumps({"i2i": 0.5}))  # not the value of the switch before it
+    setup = parse_setup(["--output", "x", "--rr", "0.25", "--systems", "all,ablations", "--keep_models", str(recipe)])
+    assert setup.losses == ItemPairWeights(i2i=0.5, rr=0.25)
     assert setup.rates == [setup.train.head_lr]
     assert setup.bench.keep_models
     assert len(setup.bench.system_names) == len(SYSTEMS) + len(ABLATIONS)
@@ -479,4 +478,4 @@ def test_recipes_are_read(name):
     assert setup.train.weight_decay == 1e-3
     assert setup.train.warmup_ratio == 0.1
     assert setup.model_config["num_metadata_queries"] == 8
-    assert BenchmarkData(setup).setup.model.lora_alpha == 2 * setup.model.lora_rank
+    assert setup.model.lora_alpha == 2 * setup.model.lora_rank
