@@ -180,6 +180,7 @@ def test_without_adapters_the_language_model_learns_or_is_frozen(train, dual_enc
         "tgq_former",
         tmp_path / "more",
         model=str(tmp_path / "frozen"),
+        max_title_length=None,
         lora_rank=0,
         max_steps=2,
         freeze_language_model=True,
