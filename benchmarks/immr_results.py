@@ -11,7 +11,7 @@ import numpy as np
 
 from tiger_fg_hf.evaluation.immr_scores import GalleryScores, IMMRScores
 
-_SETTINGS, _RESULT, _GROUNDING = "settings.json", "result.json", "grounding.npz"
+_SETTINGS, RESULT, _GROUNDING = "settings.json", "result.json", "grounding.npz"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def setting_differences(folder: Path, settings: Mapping[str, Any]) -> list[str]:
 
 
 def is_finished(folder: Path) -> bool:
-    return (folder / _RESULT).is_file()
+    return (folder / RESULT).is_file()
 
 
 def save_result(folder: Path, result: Result) -> None:
@@ -79,11 +79,11 @@ def save_result(folder: Path, result: Result) -> None:
         "seconds_per_1k_items": result.scores.seconds_per_1k_items,
         "galleries": {name: _gallery_to_json(scores) for name, scores in result.scores.galleries.items()},
     }
-    write_whole(folder / _RESULT, json.dumps(data, separators=(",", ":")))
+    write_whole(folder / RESULT, json.dumps(data, separators=(",", ":")))
 
 
 def load_result(folder: Path) -> Result:
-    data = json.loads((folder / _RESULT).read_text())
+    data = json.loads((folder / RESULT).read_text())
     maps = np.load(folder / _GROUNDING) if (folder / _GROUNDING).is_file() else {}
     galleries = {name: _gallery_from_json(found, maps.get(name)) for name, found in data["galleries"].items()}
     scores = IMMRScores(galleries, data["seconds_per_1k_queries"], data["seconds_per_1k_items"])

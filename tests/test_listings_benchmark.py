@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_tgq import tiny_tgq_config
+from tiny_tgq import VOCAB, tiny_tgq_config
 from transformers import Qwen3Config, Qwen3Model
 
 pytest.importorskip("peft", reason="adapters need the extra 'lora'")
@@ -33,6 +33,7 @@ from tiger_fg_hf import drawn_catalog, load_catalog  # noqa: E402
 from tiger_fg_hf.data.listings import ListingConfig, ListingPairDataset, ListingSynthesizer, encode_jpeg  # noqa: E402
 from tiger_fg_hf.data.promotions import LEVELS  # noqa: E402
 from tiger_fg_hf.models.tgq_former.configuration_tgq_former import CONNECTORS  # noqa: E402
+from tiger_fg_hf.models.tgq_former.modeling_tgq_former import TGQFormerModel  # noqa: E402
 from tiger_fg_hf.objectives.item_pairs import ItemPairWeights  # noqa: E402
 from tiger_fg_hf.training.item_pair_arguments import DualEncoderArguments, ListingArguments  # noqa: E402
 from tiger_fg_hf.training.item_pair_setup import build_dual_encoder  # noqa: E402
@@ -443,10 +444,14 @@ def test_operations_need_no_weights(capsys):
     assert list(found) == list(CONNECTORS)
     printed = capsys.readouterr().out
     assert all(f"\n| `{connector}` |" in printed for connector in CONNECTORS)
-    for parts in found.values():
-        total = parts["whole"]["gflops"]
-        assert 0 < parts["connector"]["gflops"] < total
-        assert parts["image"]["gflops"] + parts["title"]["gflops"] + parts["connector"]["gflops"] < total
+    for connector, parts in found.items():
+        read = ["image", "title", "connector"] if connector == OURS else ["image", "connector"]
+        for what in ("parameters", "gflops"):  # the language model's beside them
+            assert 0 < sum(parts[name][what] for name in read) < parts["whole"][what]
+    encoders = sum(found[OURS][name]["parameters"] for name in ("image", "title"))
+    language = TGQFormerModel(config).language_model.num_parameters(exclude_embeddings=True)
+    whole = found[OURS]["whole"]["parameters"] - encoders - found[OURS]["connector"]["parameters"]
+    assert 0 <= whole - language <= VOCAB * config.text_config.hidden_size
     # A language model reads 17 image tokens instead of 5 visual ones.
     assert found["mlp"]["whole"]["gflops"] > found["q_former"]["whole"]["gflops"]
 

@@ -1,0 +1,249 @@
+"""Tables of the listing benchmark's report, and the numbers behind them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from benchmark_text import difference_text, interval_text, table
+from listings_arguments import Setup
+from listings_results import Result
+from listings_run import grid_scores, selected_rate
+from listings_systems import OURS
+
+from tiger_fg_hf.data.promotions import LEVELS
+from tiger_fg_hf.evaluation.bootstrap import BootstrapInterval, PairedBootstrap, bootstrap_interval, paired_bootstrap
+
+METRICS = {"hit_rate@1": "H@1", "hit_rate@10": "H@10", "hit_rate@100": "H@100", "mrr": "MRR"}
+MAIN = "hit_rate@10"
+"""What charts, differences and drops are told of."""
+
+
+class Scored:
+    """A system's results; with several seeds, the mean of every query over them."""
+
+    def __init__(self, ids: Sequence[str], results: Sequence[Result]):
+        self.ids, self.results = list(ids), list(results)
+
+    def values(self, level: str, metric: str = MAIN) -> np.ndarray:
+        """`[Q]` in percent."""
+        return 100 * np.mean([result.metrics[level][metric] for result in self.results], axis=0)
+
+    def interval(self, level: str, metric: str = MAIN) -> BootstrapInterval:
+        return bootstrap_interval(self.values(level, metric), groups=self.ids)
+
+    def drop(self, metric: str = MAIN) -> PairedBootstrap:
+        """Clean minus heavy, product by product."""
+        return paired_bootstrap(self.values("clean", metric), self.values("heavy", metric), groups=self.ids)
+
+    def minus(self, other: "Scored", level: str, metric: str = MAIN) -> dict[str, float | None]:
+        """Paired difference in points, and as percent of the other's mean (None where that is 0)."""
+        theirs = other.values(level, metric)
+        found = paired_bootstrap(self.values(level, metric), theirs, groups=self.ids)
+        return {**found._asdict(), "relative": 100 * found.difference / theirs.mean() if theirs.mean() else None}
+
+    @property
+    def has_gates(self) -> bool:
+        return all(result.gates for result in self.results)
+
+    def gates(self, level: str, title: str, name: str) -> np.ndarray:
+        """`"agreement"`, or mean `β` of the `"metadata"` or `"exploratory"` gate, `[Q]`, with a kind of titles."""
+        return np.mean([getattr(result.gates[level][title], name) for result in self.results], axis=0)
+
+
+def metrics_table(systems: Mapping[str, Scored], level: str) -> str:
+    """Every metric at a level."""
+    rows = [
+        [f"`{name}`", *(interval_text(found.interval(level, metric)) for metric in METRICS)]
+        for name, found in systems.items()
+    ]
+    return table(["system", *METRICS.values()], rows)
+
+
+def drop_table(systems: Mapping[str, Scored]) -> str:
+    """What promotional overlays cost."""
+    rows = []
+    for name, found in systems.items():
+        drop, clean = found.drop(), found.values("clean").mean()
+        share = f"{100 * drop.difference / clean:.1f}%" if clean else "–"
+        means = [f"{found.values(level).mean():.1f}" for level in LEVELS]
+        rows.append([f"`{name}`", *means, interval_text(BootstrapInterval(*drop[:3])), share])
+    return table(["system, H@10", *LEVELS, "clean − heavy", "of clean"], rows)
+
+
+def paired_numbers(systems: Mapping[str, Scored]) -> dict[str, dict[str, dict[str, dict[str, float | None]]]]:
+    """Differences of TGQ-Former from every other system, by `"ours - other"`, level and metric."""
+    if OURS not in systems:
+        return {}
+    ours = systems[OURS]
+    return {
+        f"{OURS} - {name}": {
+            level: {metric: ours.minus(other, level, metric) for metric in METRICS} for level in LEVELS
+        }
+        for name, other in systems.items()
+        if name != OURS
+    }
+
+
+def paired_table(systems: Mapping[str, Scored], paired: Mapping[str, Any]) -> str:
+    """Differences in H@10: points, interval, p, and relative."""
+    rows = []
+    for name in systems:
+        if name != OURS:
+            cells = [paired[f"{OURS} - {name}"][level][MAIN] for level in LEVELS]
+            rows.append([f"`{name}`", *(f"{difference_text(cell)} ({_relative(cell)})" for cell in cells)])
+    return table([f"`{OURS}` minus, H@10", *LEVELS], rows)
+
+
+def _relative(cell: Mapping[str, float | None]) -> str:
+    return "–" if cell["relative"] is None else f"{cell['relative']:+.1f}%"
+
+
+def ablation_table(systems: Mapping[str, Scored], paired: Mapping[str, Any]) -> str:
+    """H@10 of TGQ-Former and of its ablations, and what changes without the part."""
+    rows = []
+    for name, found in systems.items():
+        cells = [f"`{name}`"]
+        for level in LEVELS:
+            text = interval_text(found.interval(level))
+            change = paired.get(f"{OURS} - {name}", {}).get(level, {}).get(MAIN)
+            if change is not None:
+                # Signs turned: what is lost or gained without the part. 0 - x, as -x can be -0.
+                lost, low, high = (0 - change[part] for part in ("difference", "high", "low"))
+                text += f" ({lost:+.1f} [{low:+.1f}, {high:+.1f}])"
+            cells.append(text)
+        rows.append([*cells, f"{found.results[0].cost['connector']['parameters'] / 1e6:.2f} M"])
+    return table(["system", *(f"H@10, {level} (change)" for level in LEVELS), "connector parameters"], rows)
+
+
+def cost_table(systems: Mapping[str, Scored]) -> str:
+    """Parameters, operations and times."""
+    rows = []
+    for name, found in systems.items():
+        first = found.results[0]
+        minutes = np.mean([result.training["seconds"] for result in found.results]) / 60
+        rows.append(
+            [
+                f"`{name}`",
+                f"{first.cost['connector']['parameters'] / 1e6:.2f} M",
+                f"{first.training['trainable'] / 1e6:.2f} M",
+                f"{first.cost['item']['parameters'] / 1e6:.2f} M",
+                f"{first.cost['connector']['gflops']:.3f}",
+                f"{first.cost['item']['gflops']:.2f}",
+                f"{minutes:.1f}",
+                f"{np.mean([result.seconds_per_1k for result in found.results]):.1f}",
+            ]
+        )
+    head = ["system", "connector parameters", "trained parameters", "parameters of an item", "connector GFLOPs"]
+    head += ["GFLOPs of an item", "training, minutes", "s per 1,000 listings"]
+    note = (
+        "Parameters that an embedding depends on; those trained are of the connector, the temperature and what of the "
+        "language model learns. Floating-point operations of one listing with a text of median length, a "
+        "multiplication and an addition being two. Times are wall-clock, decoding included, on a machine that may "
+        "have been busy."
+    )
+    return f"{note}\n\n{table(head, rows)}"
+
+
+def seeds_table(systems: Mapping[str, Scored]) -> str:
+    """H@10 of every seed."""
+    seeds = sorted({result.settings["seed"] for found in systems.values() for result in found.results})
+    rows = []
+    for name, found in systems.items():
+        by_seed = {result.settings["seed"]: result.summary for result in found.results}
+        cells = [
+            f"{100 * by_seed[seed][level][MAIN]:.1f}" if seed in by_seed else "–" for level in LEVELS for seed in seeds
+        ]
+        rows.append([f"`{name}`", *cells])
+    head = ["system, H@10", *(f"{level}, seed {seed}" for level in LEVELS for seed in seeds)]
+    return f"Every number elsewhere is a mean over the seeds.\n\n{table(head, rows)}"
+
+
+def rates_table(setup: Setup, systems: Mapping[str, Any]) -> str:
+    """What every system scored at every learning rate, and which it took."""
+    if len(setup.rates) == 1:
+        return f"Every connector learns at {setup.rates[0]:g}."
+    rows = []
+    for name in systems:
+        scores, best = grid_scores(setup, name), selected_rate(setup, name)
+        cells = [f"{100 * scores[rate]:.1f}" if rate in scores else "–" for rate in setup.rates]
+        rows.append([f"`{name}`", *cells, "–" if best is None else f"{best:g}"])
+    note = (
+        "Mean H@10 over the levels of the validation benchmark, percent, after the short trial that every system had "
+        "at every rate."
+    )
+    return f"{note}\n\n{table(['system', *(f'{rate:g}' for rate in setup.rates), 'taken'], rows)}"
+
+
+def gate_numbers(found: Scored) -> dict[str, dict[str, Any]]:
+    """
+    By level, for each of `metadata`, `exploratory` and `agreement`: the mean with own and with mismatched titles and
+    their paired difference, with bounds; and Pearson's correlation of the metadata gate with agreement over both.
+    Nothing for a connector without the gates.
+    """
+    if not found.has_gates:
+        return {}
+    numbers: dict[str, dict[str, Any]] = {}
+    for level in LEVELS:
+        values = {
+            name: [found.gates(level, title, name) for title in ("own", "mismatched")]
+            for name in ("metadata", "exploratory", "agreement")
+        }
+        numbers[level] = {
+            name: {
+                "own": bootstrap_interval(own, groups=found.ids)._asdict(),
+                "mismatched": bootstrap_interval(mismatched, groups=found.ids)._asdict(),
+                "difference": paired_bootstrap(own, mismatched, groups=found.ids)._asdict(),
+            }
+            for name, (own, mismatched) in values.items()
+        }
+        beta, agreement = (np.concatenate(values[name]) for name in ("metadata", "agreement"))
+        constant = np.ptp(beta) == 0 or np.ptp(agreement) == 0
+        numbers[level]["correlation"] = None if constant else float(np.corrcoef(beta, agreement)[0, 1])
+    return numbers
+
+
+def gate_table(numbers: Mapping[str, Mapping[str, Any]]) -> str:
+    """What [`gate_numbers`] tells."""
+    labels = {
+        "metadata": "mean β, metadata gate",
+        "exploratory": "mean β, exploratory gate",
+        "agreement": "agreement",
+    }
+    rows = []
+    for level, told in numbers.items():
+        for name, label in labels.items():
+            own, other, change = (told[name][part] for part in ("own", "mismatched", "difference"))
+            bounds = f"[{change['low']:+.4f}, {change['high']:+.4f}], p = {change['p']:.3f}"
+            correlation = told["correlation"] if name == "metadata" else None
+            rows.append(
+                [
+                    f"{level}: {label}",
+                    f"{own['mean']:+.4f}",
+                    f"{other['mean']:+.4f}",
+                    f"{change['difference']:+.4f} {bounds}",
+                    "–" if correlation is None else f"{correlation:+.2f}",
+                ]
+            )
+    return table(["queries", "own titles", "mismatched titles", "own − mismatched", "r with agreement"], rows)
+
+
+def system_numbers(found: Scored) -> dict[str, Any]:
+    """All that the tables tell of a system."""
+    return {
+        "metrics": {
+            level: {metric: found.interval(level, metric)._asdict() for metric in METRICS} for level in LEVELS
+        },
+        "drop": {metric: found.drop(metric)._asdict() for metric in METRICS},
+        "gates": gate_numbers(found),
+        "cost": found.results[0].cost,
+        "runs": [
+            {
+                "seed": result.settings["seed"],
+                "rate": result.settings["rate"],
+                "summary": result.summary,
+                "training": result.training,
+                "seconds_per_1k": result.seconds_per_1k,
+            }
+            for result in found.results
+        ],
+    }
