@@ -100,6 +100,9 @@ class TigerFGItemConfig(TigerFGQueryConfig):
             of the patches: per channel `sigmoid(W [f_m; v_cls] + b)` with `W` zero and `b` this value at first.
             `None` removes the gate: the appearance feature is the guided pooling alone, the literal reading of the
             paper.
+        text_match_scale_init (`float`, *optional*, defaults to 5.0):
+            Start of the learnable scale at which the cosine of text and patch, as `L_v2t` aligns them, is added to the
+            scores of the guided pooling. `None` leaves it out, the literal reading of the paper.
         merge_init_zero (`bool`, defaults to `True`):
             Whether the branch that adds the semantic focus to the embedding starts at zero, so that an untrained item
             embedding is that of its image.
@@ -118,6 +121,7 @@ class TigerFGItemConfig(TigerFGQueryConfig):
     layer_norm_eps: float = 1e-6
     attention_dropout: float = 0.0
     appearance_gate_init: float | None = 0.0
+    text_match_scale_init: float | None = 5.0
     merge_init_zero: bool = True
 
     def __post_init__(self, **kwargs):
@@ -135,6 +139,8 @@ class TigerFGItemConfig(TigerFGQueryConfig):
             )
         if not 0.0 <= self.attention_dropout < 1.0:
             raise ValueError(f"attention_dropout must lie in [0, 1), got {self.attention_dropout}.")
+        if self.text_match_scale_init is not None and not self.text_match_scale_init > 0.0:
+            raise ValueError(f"text_match_scale_init must be positive or None, got {self.text_match_scale_init}.")
 
 
 @strict

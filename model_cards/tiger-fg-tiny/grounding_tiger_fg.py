@@ -22,6 +22,8 @@ class TigerFGGroundingOutput(ModelOutput):
         appearance (`torch.FloatTensor` of shape `(batch, d)`, *optional*): appearance feature `f_a`; `None` when the
             batch has no images.
         patch_weights (`torch.FloatTensor` of shape `(batch, N)`, *optional*): weights of the patches in `f_a`.
+        text_focus (`torch.FloatTensor` of shape `(batch, d)`, *optional*): what the slots hold after the text, before
+            the patches, pooled as `f_m` is; `None` when the batch has no texts.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*): slots before the first and after each block.
         attentions (`tuple[torch.FloatTensor]`, *optional*): per block `(batch, heads, M, keys)`: text, then patches.
     """
@@ -31,6 +33,7 @@ class TigerFGGroundingOutput(ModelOutput):
     focus: torch.FloatTensor | None = None
     appearance: torch.FloatTensor | None = None
     patch_weights: torch.FloatTensor | None = None
+    text_focus: torch.FloatTensor | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
 
@@ -147,7 +150,12 @@ class TigerFGSlotPooling(nn.Module):
 
 
 class TigerFGGuidedPooling(nn.Module):
-    """`f_a`: `f_m` and the class token together say which patches to pool (paper: complementary visual branch)."""
+    """
+    `f_a`: `f_m` and the class token together say which patches to pool (paper: complementary visual branch).
+
+    The text has a say of its own: patches that match it weigh more, in the space in which `L_v2t` aligns regions with
+    their texts. So what that loss teaches is what the pooling looks by; this is an addition to the paper.
+    """
 
     def __init__(self, config: TigerFGItemConfig):
         super().__init__()
@@ -155,17 +163,41 @@ class TigerFGGuidedPooling(nn.Module):
         self.guide = TigerFGMLP(2 * width, width, width, config.hidden_act)
         self.key = nn.Linear(width, width, bias=False)
         self.scaling = width**-0.5
+        self.text_match_query = nn.Linear(width, width)
+        self.text_match_key = nn.Linear(width, width)
+        self.text_match_scale = None
+        if config.text_match_scale_init is not None:
+            self.text_match_scale = nn.Parameter(torch.empty(()))
         self.value = TigerFGPatchValue(width, width, bias=False)
         self.gate = None
         if config.appearance_gate_init is not None:
             self.gate = TigerFGAppearanceGate(2 * width, width)
 
+    def embed_text(self, text_focus: torch.Tensor) -> torch.Tensor:
+        """`z_text` `[B, d]`: what the slots made of a text `[B, d]`, as patches are matched with it; L2-normalised."""
+        return nn.functional.normalize(self.text_match_query(text_focus).float(), dim=-1)
+
+    def embed_patches(self, patches: torch.Tensor) -> torch.Tensor:
+        """Patch tokens, or means of them (`z_box`), `[..., d]`, where they are matched with texts; L2-normalised."""
+        return nn.functional.normalize(self.text_match_key(patches).float(), dim=-1)
+
     def forward(
-        self, focus: torch.Tensor, cls: torch.Tensor, patches: torch.Tensor
+        self,
+        focus: torch.Tensor,
+        cls: torch.Tensor,
+        patches: torch.Tensor,
+        text_focus: torch.Tensor | None = None,
+        has_text: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         fused = torch.cat([focus, cls], dim=-1)
         guide = self.guide(fused)
         scores = torch.einsum("bd,bnd->bn", guide, self.key(patches)) * self.scaling
+        if text_focus is not None and self.text_match_scale is not None:
+            wanted, found = self.embed_text(text_focus), self.embed_patches(patches)
+            with torch.autocast(patches.device.type, enabled=False):  # float32: the scale multiplies rounding, too
+                match = self.text_match_scale.exp() * torch.einsum("bd,bnd->bn", wanted, found)
+            # A row without text is pooled as in a batch without texts.
+            scores = scores + (match if has_text is None else torch.where(has_text[:, None], match, 0.0))
         weights = scores.softmax(dim=-1, dtype=torch.float32)
         pooled = self.value(torch.einsum("bn,bnd->bd", weights.to(patches.dtype), patches))
         if self.gate is not None:

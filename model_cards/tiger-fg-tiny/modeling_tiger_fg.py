@@ -52,7 +52,7 @@ class TigerFGItemOutput(ModelOutput):
         embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): item embeddings `f_i`, L2-normalised.
         grounding (`torch.FloatTensor` of shape `(batch, h, w)`, *optional*): where the item tower looked: weights of
             the patch grid that sum to 1 (to 0 in rows without an image); `None` when the batch has no images.
-        slot_weights, focus, appearance, hidden_states, attentions: see [`TigerFGGroundingOutput`].
+        slot_weights, focus, appearance, text_focus, hidden_states, attentions: see [`TigerFGGroundingOutput`].
         last_hidden_state (`torch.FloatTensor` of shape `(batch, M, d)`): the slots.
         vision_model_output, text_model_output (`ModelOutput`, *optional*): of the two encoders.
     """
@@ -62,6 +62,7 @@ class TigerFGItemOutput(ModelOutput):
     slot_weights: torch.FloatTensor | None = None
     focus: torch.FloatTensor | None = None
     appearance: torch.FloatTensor | None = None
+    text_focus: torch.FloatTensor | None = None
     last_hidden_state: torch.FloatTensor | None = None
     vision_model_output: ModelOutput | None = None
     text_model_output: ModelOutput | None = None
@@ -124,6 +125,8 @@ class TigerFGPreTrainedModel(PreTrainedModel):
             init.zeros_(module.bias)
         elif isinstance(module, TigerFGGroundingModel):
             init.normal_(module.slots, std=self.config.initializer_range)
+        elif isinstance(module, TigerFGGuidedPooling) and module.text_match_scale is not None:
+            init.constant_(module.text_match_scale, math.log(self.config.text_match_scale_init))
         elif isinstance(module, TigerFGPatchValue):
             init.eye_(module.weight)
         elif isinstance(module, TigerFGAppearanceGate):
@@ -176,21 +179,17 @@ class TigerFGGroundingModel(TigerFGPreTrainedModel):
         """
         batch = text.shape[0] if patches is None else patches.shape[0]
         slots = self.slots.expand(batch, -1, -1)
+        text_focus = has_text = None
         if text is not None:
-            text = self.text_projection(text)
-            has_text = attention_mask = None
-            if text_mask is not None:
-                has_text = text_mask.any(dim=-1)
-                attention_mask = additive_mask(safe_mask(text_mask), slots)
-            for layer in self.text_layers:
-                slots = layer(slots, text, attention_mask, has_text)
+            has_text = None if text_mask is None else text_mask.any(dim=-1)
+            slots = self.read_text(slots, text, text_mask)
+            text_focus, _ = self.slot_pooling(slots)
         if patches is not None:
-            for layer in self.visual_layers:
-                slots = layer(slots, patches, None, image_mask)
+            slots = self.read_patches(slots, patches, image_mask)
         focus, slot_weights = self.slot_pooling(slots)
         appearance = patch_weights = None
         if patches is not None:
-            appearance, patch_weights = self.guided_pooling(focus, cls, patches)
+            appearance, patch_weights = self.guided_pooling(focus, cls, patches, text_focus, has_text)
             if image_mask is not None:
                 patch_weights = torch.where(image_mask[:, None], patch_weights, torch.zeros_like(patch_weights))
         return TigerFGGroundingOutput(
@@ -199,7 +198,29 @@ class TigerFGGroundingModel(TigerFGPreTrainedModel):
             focus=focus,
             appearance=appearance,
             patch_weights=patch_weights,
+            text_focus=text_focus,
         )
+
+    def read_text(
+        self, slots: torch.Tensor, text: torch.Tensor, text_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Slots `[B, M, d]` after the text blocks; arguments as `forward` has them."""
+        text = self.text_projection(text)
+        has_text = attention_mask = None
+        if text_mask is not None:
+            has_text = text_mask.any(dim=-1)
+            attention_mask = additive_mask(safe_mask(text_mask), slots)
+        for layer in self.text_layers:
+            slots = layer(slots, text, attention_mask, has_text)
+        return slots
+
+    def read_patches(
+        self, slots: torch.Tensor, patches: torch.Tensor, image_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Slots `[B, M, d]` after the visual blocks; arguments as `forward` has them."""
+        for layer in self.visual_layers:
+            slots = layer(slots, patches, None, image_mask)
+        return slots
 
 
 class _QueryTower:
@@ -293,6 +314,7 @@ class _ItemTower:
             slot_weights=grounded.slot_weights,
             focus=grounded.focus,
             appearance=grounded.appearance,
+            text_focus=grounded.text_focus,
             last_hidden_state=grounded.last_hidden_state,
             vision_model_output=None if vision_tokens is None else vision_tokens.model_output,
             text_model_output=text_output,
