@@ -9,7 +9,7 @@ Builds the benchmark, draws the training pairs once, trains every connector on t
 it at every level of overlays, and writes `runs/listings/report/`. With several rates in `--grid`, each connector is
 tried at all of them on the validation benchmark first. Each run is a process, `--jobs` of them side by side; what is
 finished is kept, and what was interrupted goes on, so the command can be given again, for a few `--systems` at a time.
-`--report_only` reports what there is.
+`--report_only` reports what there is, `--evaluate CHECKPOINT` scores one saved model.
 """
 
 import sys
@@ -21,6 +21,7 @@ import torch
 from benchmark_processes import run_apart, start_script
 from listings_arguments import Setup, parse_setup
 from listings_data import BenchmarkData
+from listings_evaluate import evaluate_checkpoint
 from listings_report import write_report
 from listings_run import Run, execute, final_runs, grid_runs
 
@@ -45,6 +46,9 @@ def main(argv: list[str] | None = None) -> int:
             f"{meta['content']}",
             flush=True,
         )
+    if setup.bench.evaluate is not None:
+        print(evaluate_checkpoint(setup, data, setup.bench.evaluate))
+        return 0
     failed = []
     if not setup.bench.report_only:
         for seed in setup.bench.seed_numbers:

@@ -60,6 +60,9 @@ class BenchmarkArguments:
         default=False, metadata={"help": "Keep every trained model; TGQ-Former's of the first seed alone otherwise."}
     )
     report_only: bool = field(default=False, metadata={"help": "Only write the report of the runs there are."})
+    evaluate: str | None = field(
+        default=None, metadata={"help": "Only score this TGQ-Former checkpoint on the test benchmark."}
+    )
     run_one: str | None = field(default=None, metadata={"help": "Only this run, by its folder in --output."})
 
     def __post_init__(self):

@@ -32,6 +32,7 @@ from listings_systems import ABLATIONS, BY_NAME, OURS, SYSTEMS  # noqa: E402
 from tiger_fg_hf import drawn_catalog, load_catalog  # noqa: E402
 from tiger_fg_hf.data.listings import ListingConfig, ListingPairDataset, ListingSynthesizer, encode_jpeg  # noqa: E402
 from tiger_fg_hf.data.promotions import LEVELS  # noqa: E402
+from tiger_fg_hf.hub.card import _KINDS, results_table  # noqa: E402
 from tiger_fg_hf.models.tgq_former.configuration_tgq_former import CONNECTORS  # noqa: E402
 from tiger_fg_hf.models.tgq_former.modeling_tgq_former import TGQFormerModel  # noqa: E402
 from tiger_fg_hf.objectives.item_pairs import ItemPairWeights  # noqa: E402
@@ -413,6 +414,21 @@ def test_results_are_read_as_they_were_written(command, tmp_path):
             for name, values in vars(gates).items():
                 assert values.shape == (12,)
                 np.testing.assert_array_equal(getattr(again.gates[level][title], name), values)
+
+
+def test_a_kept_model_scores_the_same_by_itself(command, capsys):
+    """And its numbers are those that a model card shows."""
+    assert command.call("--systems", OURS) == 0
+    folder = command.output / f"{OURS}-seed0"
+    assert command.call("--evaluate", str(folder / "model")) == 0
+    assert "| overlays | H@1 | H@10 | H@100 | MRR |" in capsys.readouterr().out
+    result = load_result(folder)
+    for level in LEVELS:
+        numbers = json.loads((command.output / "evaluation" / f"{level}.json").read_text())
+        for name, interval in numbers["metrics"].items():
+            assert interval["mean"] == pytest.approx(result.summary[level][name]), name
+        assert (numbers["num_queries"], numbers["num_items"]) == (12, 20)
+        assert "hit_rate@1 | hit_rate@10" in results_table({level: numbers}, _KINDS["tgq_former"].shown)
 
 
 def test_mismatched_titles_are_of_other_categories():

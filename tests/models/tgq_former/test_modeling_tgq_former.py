@@ -387,11 +387,14 @@ def test_a_backbone_that_is_no_dual_encoder_is_refused(tmp_path):
         TGQFormerModel.from_backbones(str(tmp_path), str(tmp_path))
 
 
-def test_temperature_is_bounded():
+def test_temperature_is_bounded_and_finds_its_way_back():
     model = tiny_tgq_model(logit_scale_max=10.0)
     with torch.no_grad():
         model.temperature.logit_scale.fill_(math.log(1000.0))
-    assert run(model, tiny_tgq_inputs()).logit_scale == 10.0
+    scale = model(**tiny_tgq_inputs()).logit_scale
+    assert scale == 10.0
+    scale.backward()
+    assert model.temperature.logit_scale.grad > 0
 
 
 def test_bad_calls():

@@ -115,7 +115,7 @@ class TGQFormerPreTrainedModel(PreTrainedModel):
 
 
 class TGQFormerTemperature(nn.Module):
-    """`exp(t)`, bounded; a module, because adapters can save no parameter that stands alone."""
+    """`exp(t)`, bounded with its gradient kept; a module, because adapters save no parameter that stands alone."""
 
     def __init__(self, config: TGQFormerConfig):
         super().__init__()
@@ -123,7 +123,8 @@ class TGQFormerTemperature(nn.Module):
         self.logit_scale = nn.Parameter(torch.empty(()))
 
     def forward(self) -> torch.Tensor:
-        return self.logit_scale.exp().clamp(max=self.maximum)
+        scale = self.logit_scale.exp()
+        return scale + (scale.clamp(max=self.maximum) - scale).detach()
 
 
 class TGQFormerConnector(TGQFormerPreTrainedModel):

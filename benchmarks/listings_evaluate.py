@@ -1,0 +1,49 @@
+"""One saved TGQ-Former on the test benchmark: its table, and the numbers of its model card."""
+
+import json
+from typing import Any
+
+import torch
+from benchmark_text import interval_text, table
+from listings_arguments import Setup
+from listings_data import BenchmarkData
+from listings_results import Metrics
+from listings_run import score_model
+from listings_tables import METRICS
+
+from tiger_fg_hf import TGQFormerModel, TGQFormerProcessor
+from tiger_fg_hf.data.promotions import LEVELS
+from tiger_fg_hf.evaluation.bootstrap import bootstrap_interval
+from tiger_fg_hf.evaluation.listing_benchmark import ListingBenchmark
+
+
+def evaluate_checkpoint(setup: Setup, data: BenchmarkData, path: str) -> str:
+    """Scores the checkpoint; writes `evaluation/{level}.json` below `--output` and returns the table as Markdown."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = TGQFormerModel.from_pretrained(path, attn_implementation=setup.model.attn_implementation).to(device).eval()
+    benchmark = data.benchmark("test")
+    metrics, _, _ = score_model(setup, model, TGQFormerProcessor.from_pretrained(path), benchmark)
+    folder = setup.output / "evaluation"
+    folder.mkdir(exist_ok=True)
+    for level in LEVELS:
+        numbers = card_numbers(benchmark, metrics[level], setup.bench.benchmark_seed)
+        (folder / f"{level}.json").write_text(json.dumps(numbers, indent=2))
+    rows = [
+        [level, *(interval_text(bootstrap_interval(100 * metrics[level][name])) for name in METRICS)]
+        for level in LEVELS
+    ]
+    return table(["overlays", *METRICS.values()], rows)
+
+
+def card_numbers(benchmark: ListingBenchmark, metrics: Metrics, seed: int) -> dict[str, Any]:
+    """What `examples/publish.py` reads of one level, in shares of 1."""
+    pool = len(benchmark.pool["clean"])
+    return {
+        "metrics": {name: bootstrap_interval(values)._asdict() for name, values in metrics.items()},
+        "chance": {"hit_rate@1": 1 / pool},
+        "pointing": None,
+        "num_queries": len(benchmark.queries["clean"]),
+        "num_items": pool,
+        "confidence": 0.95,
+        "seed": seed,
+    }
