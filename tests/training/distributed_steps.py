@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from safetensors.torch import save_file
+from tiny_tgq import tiny_pair_batch, tiny_tgq_model
 from training_batches import gradients, tiny_student, training_batch
 
+from tiger_fg_hf.objectives.item_pairs import ItemPairStudent, ItemPairTask
 from tiger_fg_hf.objectives.task import RetrievalTask
 from tiger_fg_hf.training.distributed import gather_with_grad
 from tiger_fg_hf.training.grad_cache import GradCache
@@ -32,6 +34,15 @@ CASES = {
 def case_student(case: dict):
     """The student of a case. Without chunks there is no dropout: its masks depend on the shape of the batch."""
     return tiny_student(**{name: value for name, value in case.items() if name not in ("ids", "chunk")})
+
+
+def pair_batch() -> dict[str, torch.Tensor]:
+    """Six pairs of listings; two rows, of different processes, show one product."""
+    first = tiny_pair_batch()
+    second = {name: value.flip(0) for name, value in first.items()}
+    second["first_pixel_values"] = second["first_pixel_values"] - 0.2
+    batch = {name: torch.cat([value, second[name]]) for name, value in first.items()}
+    return batch | {"item_ids": torch.tensor([0, 1, 2, 2, 3, 4])}
 
 
 def rank_seed(rank: int, step: int) -> int:
@@ -64,6 +75,17 @@ def main(folder: Path) -> None:
                 accelerator.backward(losses["loss"])
         written |= {f"{name}|{key}": value.detach().clone() for key, value in losses.items()}
         written |= {f"{name}|{key}": value for key, value in gradients(student).items()}
+    for chunk in (0, 2):
+        student = ItemPairStudent(tiny_tgq_model())
+        task = ItemPairTask(accelerator.prepare(student), gather=gather_with_grad, rank=rank)
+        batch = {key: value[own] for key, value in pair_batch().items()}
+        if chunk:
+            losses = GradCache(accelerator, task, chunk)(batch)
+        else:
+            losses = task(batch)
+            accelerator.backward(losses["loss"])
+        written |= {f"pairs {chunk}|{key}": value.detach().clone() for key, value in losses.items()}
+        written |= {f"pairs {chunk}|{key}": value for key, value in gradients(student).items()}
     rows = torch.linspace(-1, 1, ROWS * 2).view(ROWS, 2)[own].clone().requires_grad_()
     sum_of_gathered(rows, gather_with_grad).backward()
     written["gather"] = rows.grad

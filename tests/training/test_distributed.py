@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from distributed_steps import CASES, ROWS, case_student, rank_seed, sum_of_gathered
+from distributed_steps import CASES, ROWS, case_student, pair_batch, rank_seed, sum_of_gathered
 from safetensors.torch import load_file
+from tiny_tgq import tiny_tgq_model
 from tiny_training import MODEL, TRAIN_SCRIPT, final_weights, load_script, read_history, write_recipe
 from training_batches import chunks, gradients, in_one_graph, training_batch
 
 from tiger_fg_hf import TigerFGModel
+from tiger_fg_hf.objectives.item_pairs import ItemPairStudent, ItemPairTask
 from tiger_fg_hf.objectives.task import RetrievalTask
 from tiger_fg_hf.training.distributed import gather_with_grad
 
@@ -50,6 +52,20 @@ def ranks(tmp_path_factory) -> list[dict[str, torch.Tensor]]:
     folder = tmp_path_factory.mktemp("ranks")
     launch(Path(__file__).with_name("distributed_steps.py"), folder)
     return [load_file(folder / f"rank-{rank}.safetensors") for rank in range(PROCESSES)]
+
+
+@pytest.mark.parametrize("chunk", [0, 2])
+def test_pairs_of_listings_equal_those_of_one_process(ranks, chunk):
+    """Both terms of TGQ-Former's loss: InfoNCE, a mean over own rows, and L_rr, which every process takes whole."""
+    task = ItemPairTask(ItemPairStudent(tiny_tgq_model()))
+    losses = task(pair_batch())
+    losses["loss"].backward()
+    for name in ("loss", "i2i", "rr"):
+        mean = torch.stack([rank[f"pairs {chunk}|{name}"] for rank in ranks]).mean()
+        torch.testing.assert_close(mean, losses[name].detach(), atol=1e-5, rtol=1e-4, msg=name)
+    for name, gradient in gradients(task.student).items():
+        for rank in ranks:
+            torch.testing.assert_close(rank[f"pairs {chunk}|{name}"], gradient, atol=2e-5, rtol=1e-3, msg=name)
 
 
 @pytest.mark.parametrize("name", list(CASES))
