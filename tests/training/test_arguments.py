@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from tiger_fg_hf import TigerFGConfig
+from tiger_fg_hf.objectives.item_pairs import ItemPairWeights
 from tiger_fg_hf.objectives.weights import LossWeights
-from tiger_fg_hf.training.arguments import ModelArguments, TrainArguments, parse_arguments
+from tiger_fg_hf.training.arguments import ModelArguments, TrainArguments, parse_arguments, parse_recipe
+from tiger_fg_hf.training.item_pair_arguments import DualEncoderArguments, ListingArguments, TGQFormerArguments
 
 RECIPES = sorted((Path(__file__).parents[2] / "examples" / "recipes").glob("*.yaml"))
 
@@ -120,8 +122,14 @@ def test_values_out_of_range_are_refused(flags, told):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_example_recipes_parse(path):
-    model, _, train, _ = parse_arguments([str(path), "--seed", "5"])
-    assert train.seed == 5
-    assert train != TrainArguments(seed=5)
-    if model.model_config is not None:
-        TigerFGConfig(**model.model_config)
+    kinds = {
+        "dual-encoder": (DualEncoderArguments, ListingArguments, TrainArguments),
+        "tgq-former": (TGQFormerArguments, ListingArguments, TrainArguments, ItemPairWeights),
+    }
+    known = [found for name, found in kinds.items() if name in path.stem]
+    flags = [str(path), "--seed", "5"]
+    arguments = parse_recipe(known[0], flags) if known else parse_arguments(flags)
+    assert arguments[2].seed == 5
+    assert arguments[2] != TrainArguments(seed=5)
+    if not known and arguments[0].model_config is not None:
+        TigerFGConfig(**arguments[0].model_config)

@@ -200,7 +200,8 @@ def test_every_parameter_of_the_heads_learns(vision):
     for name, parameter in model.named_parameters():
         if not name.startswith(("vision_model.", "text_model.")):
             assert parameter.grad is not None, name
-            assert parameter.grad.abs().max() > 0, name
+            # That bias moves all scores of a softmax alike.
+            assert parameter.grad.abs().max() > 0 or name == "grounding_model.slot_pooling.score.fc2.bias", name
 
 
 @KINDS
@@ -419,7 +420,9 @@ def test_patches_that_match_the_text_weigh_more():
     tokens = model.encode_item_image(inputs["pixel_values"])
     text = model.encode_item_text(inputs["input_ids"], inputs["attention_mask"])
     pooling = model.grounding_model.guided_pooling
-    assert pooling.text_match_scale.item() == pytest.approx(math.log(5.0))
+    assert TigerFGItemModel(
+        tiny_config("item")
+    ).grounding_model.guided_pooling.text_match_scale.item() == pytest.approx(math.log(5.0))
     with torch.no_grad():
         pooling.text_match_scale.fill_(math.log(1e4))
     output = model.fuse_item(tokens, text, inputs["attention_mask"])
