@@ -297,7 +297,6 @@ def test_run_folder_tells_of_each_session(train, stop_after, tmp_path):
     assert len(first["data"]["fingerprint"]) == 32
     assert (first["device"], first["num_processes"]) == ("cpu", 1)
     saved = sum(value.numel() for value in final_weights(tmp_path / "run").values())
-    assert first["parameters"]["saved"] == saved
     assert first["parameters"]["trainable"] < saved == first["parameters"]["total"]
 
     train(tmp_path / "other", max_steps=1)

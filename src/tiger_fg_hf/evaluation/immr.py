@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +18,7 @@ from ..data.image_cache import ImageCache, scale_box
 from ..data.mosaic import MosaicComposer, MosaicConfig, Product
 from ..data.synthesis import ClutterBank, QuerySynthesisConfig, QuerySynthesizer
 from ..models.tiger_fg.image_loading_tiger_fg import load_rgb_image
-from .content import bytes_digest, check_pools, content_digest, undecoded
+from .content import bytes_digest, check_pools, content_digest, is_written, read_parts, written_whole
 
 _META = "immr.json"
 _PARTS = ("queries", "normal", "mosaic")
@@ -109,17 +107,8 @@ def build_immr(
         "config": json.loads(json.dumps(asdict(config))),
         "clutter": [None if bank is None else bytes_digest(bank.pixels) for bank in (query_clutter, item_clutter)],
     }
-    if (folder / _META).is_file():
-        found = json.loads((folder / _META).read_text())
-        differing = sorted(name for name, value in made_of.items() if found.get(name) != value)
-        if differing:
-            raise ValueError(
-                f"'{folder}' holds a benchmark that differs in {', '.join(differing)}; choose another folder."
-            )
+    if is_written(folder, _META, made_of):
         return load_immr(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"'{folder}' holds something that is no benchmark; choose another folder.")
-
     records, queries_of, left_out = _products(catalog)
     galleries = _galleries(records, config, item_clutter)
     queries = _queries(records, queries_of, config, query_clutter)
@@ -130,15 +119,11 @@ def build_immr(
         "left_out": left_out,
         "content": content_digest(parts.values()),
     }
-    partial = folder.with_name(f".partial-{folder.name}-{os.getpid()}")
-    for name, rows in parts.items():
-        rows.save_to_disk(str(partial / name))
-    (partial / _META).write_text(json.dumps(meta, indent=2))
-    try:
-        partial.rename(folder)
-    except OSError:  # another process has written it meanwhile
-        shutil.rmtree(partial)
-        return build_immr(catalog, folder, config, query_clutter=query_clutter, item_clutter=item_clutter)
+    with written_whole(folder, _META) as partial:
+        for name, rows in parts.items():
+            rows.save_to_disk(str(partial / name))
+        (partial / _META).write_text(json.dumps(meta, indent=2))
+    is_written(folder, _META, made_of)  # or another process was faster, with something else
     return load_immr(folder)
 
 
@@ -149,16 +134,8 @@ def load_immr(folder: str | Path) -> IMMRBenchmark:
         FileNotFoundError: there is none in `folder`.
         ValueError: it is not what was written there.
     """
-    folder = Path(folder)
-    if not (folder / _META).is_file():
-        raise FileNotFoundError(f"'{folder}' holds no complete benchmark: it has no {_META}.")
-    meta = json.loads((folder / _META).read_text())
-    parts = [undecoded(datasets.load_from_disk(str(folder / name))) for name in _PARTS]
-    if content_digest(parts) != meta["content"]:
-        raise ValueError(
-            f"'{folder}' is not what was written there: its content has another digest than {_META} says."
-        )
-    queries, normal, mosaic = parts
+    meta, parts = read_parts(Path(folder), _META, _PARTS)
+    queries, normal, mosaic = parts.values()
     return IMMRBenchmark(queries, normal, mosaic, meta)
 
 

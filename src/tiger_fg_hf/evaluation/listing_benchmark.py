@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,7 +17,7 @@ from ..data.promotions import LEVELS, FontSet, Level, covered_share, default_fon
 from ..data.synthesis import ClutterBank
 from ..data.text_table import text_record
 from ..models.tiger_fg.image_loading_tiger_fg import load_rgb_image
-from .content import bytes_digest, check_pools, content_digest, undecoded
+from .content import bytes_digest, check_pools, content_digest, is_written, read_parts, written_whole
 
 _META = "listings.json"
 _JPEG_QUALITY = 92
@@ -119,16 +117,8 @@ def build_listing_benchmark(
         "clutter": [None if bank is None else bytes_digest(bank.pixels) for bank in (query_clutter, pool_clutter)],
         "fonts": (fonts or default_fonts()).digest,
     }
-    if (folder / _META).is_file():
-        found = json.loads((folder / _META).read_text())
-        differing = sorted(name for name, value in made_of.items() if found.get(name) != value)
-        if differing:
-            raise ValueError(
-                f"'{folder}' holds a benchmark that differs in {', '.join(differing)}; choose another folder."
-            )
+    if is_written(folder, _META, made_of):
         return load_listing_benchmark(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"'{folder}' holds something that is no benchmark; choose another folder.")
 
     products = _first_listings(catalog)
     if not products:
@@ -138,8 +128,7 @@ def build_listing_benchmark(
         "queries": ListingSynthesizer(config.listings, query_clutter, fonts),
         "pool": ListingSynthesizer(config.listings, pool_clutter, fonts),
     }
-    partial = folder.with_name(f".partial-{folder.name}-{os.getpid()}")
-    try:
+    with written_whole(folder, _META) as partial:
         parts = []
         for part, level in _parts():
             rows = list(_draw(catalog, products, sellers[part], level, config.seed, part))
@@ -157,24 +146,7 @@ def build_listing_benchmark(
             "content": content_digest(parts),
         }
         (partial / _META).write_text(json.dumps(meta, indent=2))
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    try:
-        partial.rename(folder)
-    except OSError:
-        shutil.rmtree(partial)
-        if not (folder / _META).is_file():  # else another process has written it meanwhile
-            raise
-        return build_listing_benchmark(
-            catalog,
-            folder,
-            config,
-            distractors=distractors,
-            query_clutter=query_clutter,
-            pool_clutter=pool_clutter,
-            fonts=fonts,
-        )
+    is_written(folder, _META, made_of)  # or another process was faster, with something else
     return load_listing_benchmark(folder)
 
 
@@ -185,17 +157,9 @@ def load_listing_benchmark(folder: str | Path) -> ListingBenchmark:
         FileNotFoundError: there is none in `folder`.
         ValueError: it is not what was written there.
     """
-    folder = Path(folder)
-    if not (folder / _META).is_file():
-        raise FileNotFoundError(f"'{folder}' holds no complete benchmark: it has no {_META}.")
-    meta = json.loads((folder / _META).read_text())
-    parts = {
-        (part, level): undecoded(datasets.load_from_disk(str(folder / f"{part}-{level}"))) for part, level in _parts()
-    }
-    if content_digest(parts.values()) != meta["content"]:
-        raise ValueError(
-            f"'{folder}' is not what was written there: its content has another digest than {_META} says."
-        )
+    names = {(part, level): f"{part}-{level}" for part, level in _parts()}
+    meta, read = read_parts(Path(folder), _META, list(names.values()))
+    parts = {key: read[name] for key, name in names.items()}
     queries, pool = ({level: parts[part, level] for level in LEVELS} for part in ("queries", "pool"))
     return ListingBenchmark(queries, pool, meta)
 

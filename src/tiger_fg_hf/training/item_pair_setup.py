@@ -6,37 +6,28 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, VisionTextDualEncoderModel
 
-from ..data.catalog import load_catalog, parse_columns
-from ..data.drawn import drawn_catalog
 from ..data.listings import ListingConfig, ListingPairDataset, ListingSynthesizer
 from ..data.promotions import FontSet
 from ..data.tokenizer import train_sentencepiece_tokenizer
-from ..models.tgq_former.configuration_tgq_former import TGQFormerConfig
 from ..models.tgq_former.dual_encoder_tgq_former import pads_titles
-from ..models.tgq_former.modeling_tgq_former import TGQFormerModel, match_connector_budget
+from ..models.tgq_former.modeling_tgq_former import TGQFormerModel
 from ..models.tgq_former.processing_tgq_former import TGQFormerProcessor
 from ..models.tiger_fg.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
+from .arguments import DataArguments
 from .item_pair_arguments import DualEncoderArguments, ListingArguments, TGQFormerArguments
-from .setup import build_clutter, catalog_texts, pixel_statistics
+from .setup import build_catalog, build_clutter, build_eval_catalog, catalog_texts, pixel_statistics
 
 logger = logging.getLogger(__name__)
 
 
 def build_listing_catalog(data: ListingArguments, *, seed: int) -> Any:
     """The catalog whose products get two listings each: `--data`, or drawings of one product each."""
-    if data.data == "drawn":
-        return load_catalog(
-            drawn_catalog(
-                num_products=data.drawn_products,
-                views=1,
-                layout="clean",
-                seed=seed,
-                size=max(data.image_size, 96),
-                num_proc=max(data.num_workers, 1),
-            )
-        )
-    columns = parse_columns(data.columns) if data.columns else None
-    return load_catalog(data.data, split=data.split, columns=columns)
+    return build_catalog(_catalog_arguments(data), image_size=data.image_size, seed=seed)
+
+
+def _catalog_arguments(data: ListingArguments) -> DataArguments:
+    told = ("data", "split", "columns", "eval_data", "eval_limit", "drawn_products", "num_workers")
+    return DataArguments(drawn_views=1, drawn_layout="clean", **{name: getattr(data, name) for name in told})
 
 
 def with_titles(catalog: Any) -> Any:
@@ -62,20 +53,8 @@ def build_eval_listings(data: ListingArguments) -> ListingPairDataset:
     Raises:
         ValueError: the training catalog is not drawn and `--eval_data` is missing.
     """
-    if data.eval_data is None and data.data != "drawn":
-        raise ValueError("--eval_every needs --eval_data, a catalog that is not trained on.")
-    if data.eval_data in (None, "drawn"):
-        drawn = drawn_catalog(
-            num_products=data.eval_limit,
-            split="validation",
-            layout="clean",
-            size=max(data.image_size, 96),
-            num_proc=max(data.num_workers, 1),
-        )
-        catalog = load_catalog(drawn)
-    else:
-        catalog = load_catalog(data.eval_data, columns=parse_columns(data.columns) if data.columns else None)
-    return build_listing_pairs(catalog.select(range(min(data.eval_limit, len(catalog)))), data, seed=0)
+    catalog = build_eval_catalog(_catalog_arguments(data), image_size=data.image_size)
+    return build_listing_pairs(catalog, data, seed=0)
 
 
 def listing_settings(data: ListingArguments) -> dict[str, Any]:
@@ -186,15 +165,19 @@ def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[
             )
         title_tokenizer = AutoTokenizer.from_pretrained(args.dual_encoder)
         tokenizer = title_tokenizer if from_scratch else AutoTokenizer.from_pretrained(args.language_model)
+        language_model: Any = args.language_model
         if from_scratch:
-            model = _with_fresh_language_model(args, config, tokenizer)
-        else:
-            assert args.language_model is not None
-            model = TGQFormerModel.from_backbones(
-                args.dual_encoder, args.language_model, attn_implementation=args.attn_implementation, **config
+            ends = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+            language_model = AutoConfig.for_model(
+                **{**config.pop("text_config"), "vocab_size": len(tokenizer), **ends}
             )
-        if args.connector not in (None, model.config.connector):
-            model = _with_connector(model, args.connector)
+        model = TGQFormerModel.from_backbones(
+            args.dual_encoder,
+            language_model,
+            matched_connector=args.connector,
+            attn_implementation=args.attn_implementation,
+            **config,
+        )
         processor = TGQFormerProcessor(
             _image_processor(data, pixel_statistics(args.dual_encoder)),
             tokenizer,
@@ -210,29 +193,6 @@ def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[
     if args.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     return model, processor
-
-
-def _with_fresh_language_model(args: TGQFormerArguments, config: dict[str, Any], tokenizer: Any) -> TGQFormerModel:
-    dual_encoder = AutoModel.from_pretrained(args.dual_encoder, dtype=torch.float32, use_safetensors=True)
-    ends = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
-    config["text_config"] = {**config["text_config"], "vocab_size": len(tokenizer), **ends}
-    dual_encoder.config._name_or_path = ""
-    model = TGQFormerModel._from_config(
-        TGQFormerConfig(dual_encoder_config=dual_encoder.config, **config),
-        attn_implementation=args.attn_implementation,
-    )
-    model.dual_encoder.load_state_dict(dual_encoder.state_dict())
-    return model
-
-
-def _with_connector(model: TGQFormerModel, connector: str) -> TGQFormerModel:
-    """The same encoder and language model around another connector of as many parameters."""
-    changed = TGQFormerModel._from_config(
-        match_connector_budget(model.config, connector), attn_implementation=model.config._attn_implementation
-    )
-    changed.dual_encoder.load_state_dict(model.dual_encoder.state_dict())
-    changed.language_model.load_state_dict(model.language_model.state_dict())
-    return changed
 
 
 def _title_padding(dual_encoder: PreTrainedModel) -> str:

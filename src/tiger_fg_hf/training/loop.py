@@ -257,7 +257,6 @@ def _count_parameters(student: TrainingStudent) -> dict[str, int]:
     return {
         "total": sum(parameter.numel() for parameter in parameters),
         "trainable": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        "saved": sum(parameter.numel() for parameter in student.model.parameters()),
     }
 
 

@@ -2,11 +2,12 @@
 
 import copy
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
@@ -194,7 +195,9 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         self.dual_encoder = AutoModel.from_config(config.dual_encoder_config)
         self.connector = TGQFormerConnector._from_config(config)
         self.language_model = _language_model_from_config(config.text_config)
-        _require_inputs(self.language_model)
+        takes = _parameters_of_forward(self.language_model)
+        self._language_model_kwargs = {"use_cache": False} if "use_cache" in takes else {}
+        self._first_position = _first_position(self.language_model)
         self.late_fusion = TGQFormerLateFusion(config) if config.connector == "notellm2" else None
         self.temperature = TGQFormerTemperature(config)
         self.post_init()
@@ -203,8 +206,9 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
     def from_backbones(
         cls,
         vision: str,
-        language_model: str,
+        language_model: str | PreTrainedConfig,
         *,
+        matched_connector: str | None = None,
         dtype: torch.dtype = torch.float32,
         attn_implementation: str | None = None,
         vision_kwargs: dict | None = None,
@@ -216,7 +220,10 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
 
         Args:
             vision (`str`): Hub id or folder of an image-text dual encoder.
-            language_model (`str`): Hub id or folder of a language model.
+            language_model (`str` or `PreTrainedConfig`): Hub id or folder of a language model, or the configuration of
+                one that starts from scratch.
+            matched_connector (`str`, *optional*): another connector in place of the one that `config_kwargs` describe,
+                with as many parameters; see [`match_connector_budget`].
             dtype (`torch.dtype`): of all weights; float32 by default, whatever they were saved in.
             attn_implementation (`str`, *optional*): `"eager"`, `"sdpa"`, ...
             vision_kwargs, language_model_kwargs (`dict`, *optional*): for their `from_pretrained` (`revision`, ...).
@@ -225,25 +232,25 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         Raises:
             ValueError: `vision` is no dual encoder.
         """
-        loaded = []
-        for source, kwargs in ((vision, vision_kwargs), (language_model, language_model_kwargs)):
-            # The text encoder's pooling head is left out below: nothing here reads it.
-            model = AutoModel.from_pretrained(source, dtype=dtype, **{"use_safetensors": True, **(kwargs or {})})
-            model.config._name_or_path = ""
-            loaded.append(model)
-        dual_encoder, text_model = loaded
+        # A text encoder's pooling head is left out below: nothing here reads it.
+        dual_encoder = _pretrained(vision, dtype, vision_kwargs)
         if not (hasattr(dual_encoder, "get_image_features") and hasattr(dual_encoder, "get_text_features")):
             raise ValueError(
                 f"'{vision}' holds a '{dual_encoder.config.model_type}', which is no image-text dual encoder (CLIP, "
                 "Chinese-CLIP, SigLIP, vision-text-dual-encoder)."
             )
-        config = cls.config_class(
-            dual_encoder_config=dual_encoder.config, text_config=text_model.config, **config_kwargs
-        )
+        text_model = None
+        if isinstance(language_model, str):
+            text_model = _pretrained(language_model, dtype, language_model_kwargs)
+        text_config = language_model if text_model is None else text_model.config
+        config = cls.config_class(dual_encoder_config=dual_encoder.config, text_config=text_config, **config_kwargs)
+        if matched_connector is not None:
+            config = match_connector_budget(config, matched_connector)
         model = cls._from_config(config, dtype=dtype, attn_implementation=attn_implementation)
         model.dual_encoder.load_state_dict(dual_encoder.state_dict())
-        kept = model.language_model.state_dict().keys()
-        model.language_model.load_state_dict({k: v for k, v in text_model.state_dict().items() if k in kept})
+        if text_model is not None:
+            kept = model.language_model.state_dict().keys()
+            model.language_model.load_state_dict({k: v for k, v in text_model.state_dict().items() if k in kept})
         return model.eval()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -310,9 +317,10 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         output = self.language_model(
             inputs_embeds=inputs,
             attention_mask=mask,
-            position_ids=self._positions(mask),
+            # Only real tokens count, so that padding on either side changes nothing.
+            position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0) + self._first_position,
             return_dict=True,
-            **self._language_model_kwargs(),
+            **self._language_model_kwargs,
             **kwargs,
         )
         hidden = output.last_hidden_state
@@ -370,19 +378,6 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
             pair = self.encode_pair(pixel_values, title_input_ids, title_attention_mask)
         return self.embed(pair, input_ids, attention_mask, image_mask, **kwargs)
 
-    def _positions(self, mask: torch.Tensor) -> torch.Tensor:
-        """Positions that count real tokens alone, so that padding on either side changes nothing."""
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        for name, module in self.language_model.named_modules():
-            # RoBERTa and its kin count from behind the padding index.
-            if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-                return positions + module.padding_idx + 1
-        return positions
-
-    def _language_model_kwargs(self) -> dict:
-        takes = inspect.signature(type(self.language_model).forward).parameters
-        return {"use_cache": False} if "use_cache" in takes else {}
-
 
 def match_connector_budget(config: TGQFormerConfig, connector: str) -> TGQFormerConfig:
     """
@@ -415,16 +410,35 @@ def _connector_parameters(config: TGQFormerConfig) -> int:
     return count
 
 
-def _require_inputs(language_model: PreTrainedModel) -> None:
+def _parameters_of_forward(language_model: PreTrainedModel) -> Mapping[str, inspect.Parameter]:
+    """
+    Raises:
+        ValueError: it cannot read visual tokens.
+    """
     takes = inspect.signature(type(language_model).forward).parameters
     missing = [name for name in ("inputs_embeds", "attention_mask", "position_ids") if name not in takes]
     if missing:
         raise ValueError(
             f"{type(language_model).__name__} cannot read visual tokens: its forward takes no {', '.join(missing)}."
         )
+    return takes
 
 
-def _language_model_from_config(config: AutoConfig) -> PreTrainedModel:
+def _first_position(language_model: PreTrainedModel) -> int:
+    """0, but for RoBERTa and its kin, which count from behind the padding index."""
+    for name, module in language_model.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return module.padding_idx + 1
+    return 0
+
+
+def _pretrained(source: str, dtype: torch.dtype, kwargs: dict | None) -> PreTrainedModel:
+    model = AutoModel.from_pretrained(source, dtype=dtype, **{"use_safetensors": True, **(kwargs or {})})
+    model.config._name_or_path = ""  # a local folder's path is nobody's business once its weights are in a new model
+    return model
+
+
+def _language_model_from_config(config: PreTrainedConfig) -> PreTrainedModel:
     """Without the pooling head of those that let it be left out: its weights would never be used."""
     model_class = AutoModel._model_mapping[type(config)]
     takes = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
