@@ -36,10 +36,10 @@ def main(argv: list[str] | None = None) -> dict:
     kinds = (TGQFormerArguments, ListingArguments, TrainArguments, ItemPairWeights)
     model_args, data_args, train_args, weights = parse_recipe(kinds, argv)
     accelerator = build_accelerator(train_args)
+    model, processor = build_tgq_former(model_args, data_args)
     with accelerator.main_process_first():
         catalog = build_listing_catalog(data_args, seed=train_args.seed)
     fingerprint = catalog_fingerprint(catalog)
-    model, processor = build_tgq_former(model_args, data_args)
     frozen = [model.dual_encoder, *([model.language_model] if model_args.freeze_language_model else [])]
     adapted = None
     if model_args.lora_rank:

@@ -84,6 +84,13 @@ class DualEncoderArguments:
     def __post_init__(self):
         if isinstance(self.dual_encoder_config, str):
             self.dual_encoder_config = json.loads(self.dual_encoder_config)
+        names = ("dual_encoder", "vision", "text", "dual_encoder_config")
+        given = [name for name in names if getattr(self, name) is not None]
+        if given not in (["dual_encoder"], ["vision", "text"], ["dual_encoder_config"]):
+            raise ValueError(
+                "Give either --dual_encoder, or --vision and --text (pretrained encoders), or --dual_encoder_config "
+                f"(one from scratch); got {given or 'none of them'}."
+            )
 
 
 @dataclass

@@ -86,30 +86,21 @@ def build_listing_pairs(
 def build_dual_encoder(
     args: DualEncoderArguments, data: ListingArguments, catalog: Any
 ) -> tuple[PreTrainedModel, TGQFormerProcessor]:
-    """
-    The dual encoder to train, and a processor whose two tokenizers are both its own.
-
-    Raises:
-        ValueError: not exactly one of `--dual_encoder`, `--vision` with `--text`, `--dual_encoder_config` is given.
-    """
-    names = ("dual_encoder", "vision", "text", "dual_encoder_config")
-    given = [name for name in names if getattr(args, name) is not None]
+    """The dual encoder to train, and a processor whose two tokenizers are both its own."""
     attention = args.attn_implementation
-    if given == ["dual_encoder"]:
-        assert args.dual_encoder is not None
+    if args.dual_encoder is not None:
         model = AutoModel.from_pretrained(
             args.dual_encoder, dtype=torch.float32, attn_implementation=attention, use_safetensors=True
         )
         tokenizer, statistics = AutoTokenizer.from_pretrained(args.dual_encoder), pixel_statistics(args.dual_encoder)
-    elif given == ["vision", "text"]:
-        assert args.vision is not None
+    elif args.vision is not None:
         model = VisionTextDualEncoderModel.from_vision_text_pretrained(
             args.vision, args.text, projection_dim=args.projection_dim
         )
         if attention is not None:
             model.set_attn_implementation(attention)
         tokenizer, statistics = AutoTokenizer.from_pretrained(args.text), pixel_statistics(args.vision)
-    elif given == ["dual_encoder_config"]:
+    else:
         tokenizer = train_sentencepiece_tokenizer(
             catalog_texts(catalog), vocab_size=args.vocab_size, model_max_length=args.max_title_length
         )
@@ -121,11 +112,6 @@ def build_dual_encoder(
             AutoConfig.for_model(settings.pop("model_type"), **settings), attn_implementation=attention
         )
         statistics = {}
-    else:
-        raise ValueError(
-            "Give either --dual_encoder, or --vision and --text (pretrained encoders), or --dual_encoder_config (one "
-            f"from scratch); got {given or 'none of them'}."
-        )
     if args.freeze_text:
         model.text_model.requires_grad_(False)
     processor = TGQFormerProcessor(
