@@ -5,11 +5,12 @@ The listing benchmark: TGQ-Former's connector against others, item to item, unde
         --systems all,ablations examples/recipes/abo-tgq-former.yaml --data abo/train.parquet \\
         --clutter clutter.parquet --dual_encoder DIR --language_model DIR
 
-Builds the benchmark, draws the training pairs once, trains every connector on the same pairs in the same order, scores
-it at every level of overlays, and writes `runs/listings/report/`. With several rates in `--grid`, each connector is
-tried at all of them on the validation benchmark first. Each run is a process, `--jobs` of them side by side; what is
-finished is kept, and what was interrupted goes on, so the command can be given again, for a few `--systems` at a time.
-`--report_only` reports what there is, `--evaluate CHECKPOINT` scores one saved model.
+Builds the benchmark, draws the training pairs once and keeps what the frozen dual encoder says of them, trains every
+connector on them in the same order, scores it at every level of overlays, and writes `runs/listings/report/`. With
+several rates in `--grid`, each connector is tried at all of them on the validation benchmark first. Each run is a
+process, `--jobs` of them side by side; what is finished is kept, and what was interrupted goes on, so the command can
+be given again, for a few `--systems` at a time. `--report_only` reports what there is, `--evaluate CHECKPOINT` scores
+one saved model.
 """
 
 import sys
@@ -54,6 +55,9 @@ def main(argv: list[str] | None = None) -> int:
         for seed in setup.bench.seed_numbers:
             steps = max(run.steps for run in (*trials, *final_runs(setup, names)) if run.seed == seed)
             data.draw_pairs(seed, steps)
+            data.encode_pairs(seed)
+        for part in ("test", "validation") if trials else ("test",):
+            data.encode_benchmark(part)
         failed = run_all(setup, trials)
         # Only now: the grid has told the rates.
         failed += run_all(setup, final_runs(setup, names))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from benchmark_arguments import parse_own
 from listings_systems import ABLATIONS, BY_NAME, SYSTEMS
 
@@ -12,6 +13,7 @@ from tiger_fg_hf.objectives.item_pairs import ItemPairWeights
 from tiger_fg_hf.training.arguments import TrainArguments, parse_recipe
 from tiger_fg_hf.training.item_pair_arguments import ListingArguments, TGQFormerArguments
 
+AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # Arguments of `examples/train_tgq_former.py` that the benchmark sets itself.
 _OWN = (
     *("output_dir", "seed", "resume", "tracker", "progress"),

@@ -7,21 +7,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from immr_results import claim_folder
-from listings_arguments import Setup
-from listings_pairs import JPEG_QUALITY, StoredPairs, write_pairs
+from listings_arguments import AUTOCAST_TYPES, Setup
+from listings_features import write_features
+from listings_gates import PARTS, Part, listings_of
+from listings_model import model_settings
+from listings_pairs import JPEG_QUALITY, StoredPairs, write_pair_features, write_pairs
 
 from tiger_fg_hf.data.catalog import catalog_fingerprint, load_catalog
 from tiger_fg_hf.data.drawn import drawn_catalog
 from tiger_fg_hf.data.listings import ListingConfig
-from tiger_fg_hf.data.promotions import FontSet, default_fonts
+from tiger_fg_hf.data.promotions import LEVELS, FontSet, Level, default_fonts
 from tiger_fg_hf.evaluation.listing_benchmark import (
     ListingBenchmark,
     ListingBenchmarkConfig,
     build_listing_benchmark,
     load_listing_benchmark,
 )
-from tiger_fg_hf.training.item_pair_setup import build_listing_catalog, build_listing_pairs
+from tiger_fg_hf.models.tgq_former.modeling_tgq_former import TGQFormerModel
+from tiger_fg_hf.models.tgq_former.processing_tgq_former import TGQFormerProcessor
+from tiger_fg_hf.training.item_pair_setup import build_listing_catalog, build_listing_pairs, build_tgq_former
 from tiger_fg_hf.training.setup import build_clutter
 
 
@@ -84,11 +90,60 @@ class BenchmarkData:
         )
 
     def pairs(self, seed: int) -> StoredPairs:
-        """The training pairs that [`draw_pairs`] wrote."""
-        return StoredPairs(self._pairs_folder(seed), len(self.training))
+        """The training pairs that [`draw_pairs`] wrote, with the features that [`encode_pairs`] did."""
+        folder = self._pairs_folder(seed)
+        return StoredPairs(folder, len(self.training), features=self._features / folder.name)
 
     def _pairs_folder(self, seed: int) -> Path:
         return self.setup.output / "data" / f"pairs-seed{seed}"
+
+    def encode_pairs(self, seed: int) -> None:
+        """Writes what the frozen dual encoder says of the training pairs, unless it is there."""
+        folder = self._pairs_folder(seed)
+        features = self._claimed_features(folder.name)
+        write_pair_features(folder, features, *self._model, **self._encoding)
+
+    def encode_benchmark(self, name: str) -> None:
+        """Writes what the frozen dual encoder says of a benchmark's listings, unless it is there."""
+        benchmark = self.benchmark(name)
+        self._claimed_features(name)
+        for part in PARTS:
+            for level in LEVELS:
+                path = self.features(name, part, level)
+                if not path.is_file():
+                    write_features(path, *self._model, *listings_of(benchmark, part, level), **self._encoding)
+
+    def features(self, name: str, part: Part, level: Level) -> Path:
+        """File that [`encode_benchmark`] writes of one part at one level."""
+        return self._features / name / f"{part}-{level}.safetensors"
+
+    @property
+    def _features(self) -> Path:
+        return self.setup.output / "data" / "features"
+
+    def _claimed_features(self, name: str) -> Path:
+        """
+        Raises:
+            ValueError: the features there are of another dual encoder, or computed in another way.
+        """
+        model, data = self.setup.model, self.setup.data
+        told = {name: model_settings(self.setup)[name] for name in ("dual_encoder", "max_title_length")}
+        told |= {"mixed_precision": self.setup.train.mixed_precision, "image_size": data.image_size}
+        claim_folder(self._features, told | {"attn_implementation": model.attn_implementation})
+        folder = self._features / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @cached_property
+    def _model(self) -> tuple[TGQFormerModel, TGQFormerProcessor]:
+        """Any model around the dual encoder, and the processor of all."""
+        model, processor = build_tgq_former(self.setup.model, self.setup.data)
+        return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), processor
+
+    @property
+    def _encoding(self) -> dict[str, Any]:
+        dtype = AUTOCAST_TYPES.get(self.setup.train.mixed_precision)
+        return {"batch_size": self.setup.bench.eval_batch_size, "autocast_dtype": dtype}
 
     def benchmark(self, name: str) -> ListingBenchmark:
         """The `"test"` or the `"validation"` benchmark, as [`build_benchmark`] wrote it."""

@@ -22,7 +22,7 @@ def evaluate_checkpoint(setup: Setup, data: BenchmarkData, path: str) -> str:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = TGQFormerModel.from_pretrained(path, attn_implementation=setup.model.attn_implementation).to(device).eval()
     benchmark = data.benchmark("test")
-    metrics, _, _ = score_model(setup, model, TGQFormerProcessor.from_pretrained(path), benchmark)
+    metrics, _ = score_model(setup, model, TGQFormerProcessor.from_pretrained(path), benchmark)
     folder = setup.output / "evaluation"
     folder.mkdir(exist_ok=True)
     for level in LEVELS:

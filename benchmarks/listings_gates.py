@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
-import torch
 
 from tiger_fg_hf.data.promotions import Level
-from tiger_fg_hf.evaluation.item_retrieval import EmbeddedListings, embed_listings
+from tiger_fg_hf.evaluation.item_retrieval import EmbeddedListings
 from tiger_fg_hf.evaluation.listing_benchmark import ListingBenchmark
+
+Part = Literal["queries", "pool", "mismatched"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,18 @@ class Gates:
         return cls(*(values.numpy().astype(float) for values in parts))
 
 
-def mismatched_gates(
-    model: torch.nn.Module, processor: Any, benchmark: ListingBenchmark, level: Level, **options: Any
-) -> Gates:
+def listings_of(benchmark: ListingBenchmark, part: Part, level: Level) -> tuple[Any, list[dict[str, Any]]]:
     """
-    Gates of a level's queries, each with the title of a product of another category.
+    Pictures and texts of a part of the benchmark at one level.
 
-    Args:
-        options: of [`embed_listings`].
+    `"mismatched"` are the queries, each with the title of a product of another category.
     """
-    queries = benchmark.queries[level]
-    records = benchmark.records(queries)
-    donors = title_donors(queries["category"][:])
-    swapped = [{**record, "title": records[donor]["title"]} for record, donor in zip(records, donors, strict=True)]
-    return Gates.of(embed_listings(model, processor, queries["image"], swapped, **options))
+    rows = (benchmark.pool if part == "pool" else benchmark.queries)[level]
+    records = benchmark.records(rows)
+    if part == "mismatched":
+        donors = title_donors(rows["category"][:])
+        records = [{**record, "title": records[donor]["title"]} for record, donor in zip(records, donors, strict=True)]
+    return rows["image"], records
 
 
 def title_donors(categories: Sequence[str | None], seed: int = 0) -> list[int]:

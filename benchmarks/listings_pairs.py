@@ -10,6 +10,7 @@ from typing import Any
 
 import datasets
 import torch
+from listings_features import ListingFeatures, write_features
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -88,12 +89,13 @@ class StoredPairs(torch.utils.data.Dataset):
     Args:
         folder: of the shards.
         num_rows: rows of the catalog that they were drawn from, as which this counts.
+        features: folder of [`write_pair_features`], to read in place of the pictures.
 
     Raises:
         FileNotFoundError: there are no shards.
     """
 
-    def __init__(self, folder: Path, num_rows: int):
+    def __init__(self, folder: Path, num_rows: int, features: Path | None = None):
         shards = sorted(folder.glob(_shard_name("*")))
         if not shards:
             raise FileNotFoundError(f"'{folder}' holds no pairs.")
@@ -101,6 +103,11 @@ class StoredPairs(torch.utils.data.Dataset):
         self._rows = datasets.concatenate_datasets([datasets.load_from_disk(str(shard)) for shard in shards])
         keys = zip(self._rows["epoch"][:], self._rows["row"][:], strict=True)
         self._places = {key: place for place, key in enumerate(keys)}
+        self._features = None
+        if features is not None:
+            stored = [ListingFeatures(features / f"{shard.name}.safetensors") for shard in shards]
+            self._rows = self._rows.remove_columns([f"{side}_image" for side in _SIDES])
+            self._features = [(shard, row) for shard in stored for row in range(0, len(shard), 2)]
 
     def __len__(self) -> int:
         return self.num_rows
@@ -117,14 +124,36 @@ class StoredPairs(torch.utils.data.Dataset):
         if place is None:
             raise KeyError(f"'{self.folder}' holds no pair of epoch {epoch}, row {row}: draw more steps.")
         found = self._rows[place]
-        return {
+        pair = {
             "item_id": found["item_id"],
             "category": found["category"],
             "row": row,
-            "images": tuple(_picture(found[f"{side}_image"]) for side in _SIDES),
             "texts": tuple(json.loads(found[f"{side}_text"]) for side in _SIDES),
             "levels": tuple(found[f"{side}_level"] for side in _SIDES),
         }
+        if self._features is None:
+            return pair | {"images": tuple(_picture(found[f"{side}_image"]) for side in _SIDES)}
+        shard, first = self._features[place]
+        return pair | {"features": (shard.row(first), shard.row(first + 1))}
+
+
+def write_pair_features(folder: Path, features: Path, model: Any, processor: Any, **options: Any) -> None:
+    """
+    Writes what the frozen dual encoder says of all listings of the pairs in `folder`, a file a shard.
+
+    Files that are there are kept, but for that of a shard that has grown since.
+
+    Args:
+        options: of [`write_features`].
+    """
+    for shard in sorted(folder.glob(_shard_name("*"))):
+        rows = datasets.load_from_disk(str(shard))
+        path = features / f"{shard.name}.safetensors"
+        if path.is_file() and len(ListingFeatures(path)) == 2 * len(rows):
+            continue
+        images = [row[f"{side}_image"] for row in rows for side in _SIDES]
+        texts = [json.loads(row[f"{side}_text"]) for row in rows for side in _SIDES]
+        write_features(path, model, processor, images, texts, **options)
 
 
 def _packed(pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

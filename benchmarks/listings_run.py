@@ -3,30 +3,31 @@
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from immr_results import claim_folder, is_finished
-from listings_arguments import Setup
+from listings_arguments import AUTOCAST_TYPES, Setup
 from listings_cost import connector_cost, item_cost
 from listings_data import BenchmarkData
-from listings_gates import Gates, mismatched_gates
+from listings_features import FeatureCollator, FeatureStudent, ListingFeatures
+from listings_gates import Gates, Part, listings_of
 from listings_model import model_settings, start_model
 from listings_results import Metrics, Result, load_result, save_result
 from listings_systems import ABLATIONS, BY_NAME, OURS, System
 
-from tiger_fg_hf.data.item_pair_collator import ItemPairCollator
-from tiger_fg_hf.data.promotions import LEVELS
-from tiger_fg_hf.evaluation.item_retrieval import embed_listings, item_metrics
+from tiger_fg_hf.data.promotions import LEVELS, Level
+from tiger_fg_hf.evaluation.item_retrieval import EmbeddedListings, embed_listings, item_metrics
 from tiger_fg_hf.evaluation.listing_benchmark import ListingBenchmark
 from tiger_fg_hf.models.tgq_former.modeling_tgq_former import TGQFormerModel
 from tiger_fg_hf.models.tiger_fg.image_loading_tiger_fg import load_rgb_image
-from tiger_fg_hf.objectives.item_pairs import ItemPairStudent, ItemPairTask
+from tiger_fg_hf.objectives.item_pairs import ItemPairTask
 from tiger_fg_hf.training.arguments import TrainArguments
 from tiger_fg_hf.training.loop import build_accelerator, train
 from tiger_fg_hf.training.lora import add_lora
@@ -148,7 +149,8 @@ def execute(setup: Setup, data: BenchmarkData, run: Run) -> None:
         trained.write_text(json.dumps(summary))  # last: it marks the folder as whole
     model = model.to(accelerator.device).eval()
     benchmark = data.benchmark(run.benchmark)
-    metrics, gates, seconds = score_model(setup, model, processor, benchmark)
+    metrics, gates = score_model(setup, model, processor, benchmark, partial(data.features, run.benchmark))
+    seconds = seconds_per_1k(setup, model, processor, benchmark)
     cost = measure_model(model, processor, benchmark)
     save_result(folder, Result(settings, metrics, gates, cost, json.loads(trained.read_text()), seconds))
     accelerator.end_training()
@@ -159,30 +161,50 @@ def execute(setup: Setup, data: BenchmarkData, run: Run) -> None:
 
 
 def score_model(
-    setup: Setup, model: TGQFormerModel, processor: Any, benchmark: ListingBenchmark
-) -> tuple[dict[str, Metrics], dict[str, dict[str, Gates]], float]:
-    """Metrics and gates by level, queries and pool at the same level, and the seconds 1,000 listings took."""
-    options = {
-        "batch_size": setup.bench.eval_batch_size,
-        "autocast_dtype": {"bf16": torch.bfloat16, "fp16": torch.float16}.get(setup.train.mixed_precision),
-    }
+    setup: Setup,
+    model: TGQFormerModel,
+    processor: Any,
+    benchmark: ListingBenchmark,
+    features: Callable[[Part, Level], Path] | None = None,
+) -> tuple[dict[str, Metrics], dict[str, dict[str, Gates]]]:
+    """
+    Metrics and gates by level, queries and pool at the same level.
+
+    Args:
+        features: file of what the dual encoder says of a part; it runs on the pictures where this is None.
+    """
+
+    def embedded(part: Part, level: Level) -> EmbeddedListings:
+        encoded = None if features is None else ListingFeatures(features(part, level), model.device).pair
+        return embed_listings(
+            model, processor, *listings_of(benchmark, part, level), encoded=encoded, **_evaluation_options(setup)
+        )
+
     metrics: dict[str, Metrics] = {}
     gates: dict[str, dict[str, Gates]] = {}
-    number, seconds = 0, 0.0
     for level in LEVELS:
+        asked, found = embedded("queries", level), embedded("pool", level)
         queries, pool = benchmark.queries[level], benchmark.pool[level]
-        started = time.perf_counter()
-        asked, found = (
-            embed_listings(model, processor, rows["image"], benchmark.records(rows), **options)
-            for rows in (queries, pool)
-        )
-        seconds += time.perf_counter() - started
-        number += len(queries) + len(pool)
         metrics[level] = item_metrics(asked.embeds, queries["item_id"][:], found.embeds, pool["item_id"][:])
         if asked.metadata_gate is not None and len(queries) > 1:
-            mismatched = mismatched_gates(model, processor, benchmark, level, **options)
-            gates[level] = {"own": Gates.of(asked), "mismatched": mismatched}
-    return metrics, gates, 1000 * seconds / number
+            gates[level] = {"own": Gates.of(asked), "mismatched": Gates.of(embedded("mismatched", level))}
+    return metrics, gates
+
+
+def seconds_per_1k(setup: Setup, model: TGQFormerModel, processor: Any, benchmark: ListingBenchmark) -> float:
+    """Seconds that embedding 1,000 listings takes, pictures and dual encoder included: by one batch, after another."""
+    images, records = listings_of(benchmark, "queries", "clean")
+    rows = range(min(len(records), setup.bench.eval_batch_size))
+    part = [images[row] for row in rows], [records[row] for row in rows]
+    embed_listings(model, processor, *part, **_evaluation_options(setup))
+    started = time.perf_counter()
+    embed_listings(model, processor, *part, **_evaluation_options(setup))
+    return 1000 * (time.perf_counter() - started) / len(rows)
+
+
+def _evaluation_options(setup: Setup) -> dict[str, Any]:
+    dtype = AUTOCAST_TYPES.get(setup.train.mixed_precision)
+    return {"batch_size": setup.bench.eval_batch_size, "autocast_dtype": dtype}
 
 
 def measure_model(model: TGQFormerModel, processor: Any, benchmark: ListingBenchmark) -> dict[str, dict[str, float]]:
@@ -214,13 +236,13 @@ def _train(
     adapted = None
     if args.lora_rank:
         adapted = add_lora(model, rank=args.lora_rank, alpha=args.lora_alpha, dropout=args.lora_dropout)
-    student = ItemPairStudent(adapted or model)
+    student = FeatureStudent(adapted or model)
     trainable = sum(parameter.numel() for parameter in student.parameters() if parameter.requires_grad)
     summary = train(
         accelerator,
         student,
         data.pairs(run.seed),
-        ItemPairCollator(processor),
+        FeatureCollator(processor),
         train_args,
         partial(ItemPairTask, weights=run.system.weights(setup.losses)),
         num_workers=setup.data.num_workers,

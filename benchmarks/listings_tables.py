@@ -138,8 +138,8 @@ def cost_table(systems: Mapping[str, Scored]) -> str:
     note = (
         "Parameters that an embedding depends on; those trained are of the connector, the temperature and what of the "
         "language model learns. Floating-point operations of one listing with a text of median length, a "
-        "multiplication and an addition being two. Times are wall-clock, decoding included, on a machine that may "
-        "have been busy."
+        "multiplication and an addition being two. Times are wall-clock, on a machine that may have been busy: "
+        "training without the frozen dual encoder, whose outputs are kept, embedding with it and with decoding."
     )
     return f"{note}\n\n{table(head, rows)}"
 

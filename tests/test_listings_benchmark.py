@@ -22,6 +22,8 @@ import connector_flops  # noqa: E402
 import listings  # noqa: E402
 import listings_run  # noqa: E402
 from listings_arguments import parse_setup  # noqa: E402
+from listings_data import BenchmarkData  # noqa: E402
+from listings_features import FeatureCollator, FeatureStudent  # noqa: E402
 from listings_figure import draw_scatter  # noqa: E402
 from listings_gates import title_donors  # noqa: E402
 from listings_model import start_model  # noqa: E402
@@ -30,12 +32,13 @@ from listings_results import load_result, save_result  # noqa: E402
 from listings_systems import ABLATIONS, BY_NAME, OURS, SYSTEMS  # noqa: E402
 
 from tiger_fg_hf import drawn_catalog, load_catalog  # noqa: E402
+from tiger_fg_hf.data.item_pair_collator import ItemPairCollator  # noqa: E402
 from tiger_fg_hf.data.listings import ListingConfig, ListingPairDataset, ListingSynthesizer, encode_jpeg  # noqa: E402
 from tiger_fg_hf.data.promotions import LEVELS  # noqa: E402
 from tiger_fg_hf.hub.card import _KINDS, results_table  # noqa: E402
 from tiger_fg_hf.models.tgq_former.configuration_tgq_former import CONNECTORS  # noqa: E402
 from tiger_fg_hf.models.tgq_former.modeling_tgq_former import TGQFormerModel  # noqa: E402
-from tiger_fg_hf.objectives.item_pairs import ItemPairWeights  # noqa: E402
+from tiger_fg_hf.objectives.item_pairs import ItemPairStudent, ItemPairWeights  # noqa: E402
 from tiger_fg_hf.training.item_pair_arguments import DualEncoderArguments, ListingArguments  # noqa: E402
 from tiger_fg_hf.training.item_pair_setup import build_dual_encoder  # noqa: E402
 from tiger_fg_hf.training.sampler import EpochBatchSampler  # noqa: E402
@@ -130,15 +133,18 @@ def setup(command):
 
 
 def test_one_command_from_data_to_report(command, capsys, monkeypatch):
-    collate = listings_run.ItemPairCollator.__call__
+    collate = listings_run.FeatureCollator.__call__
     batches = {}
 
     def watch(self, pairs):
-        told = [(pair["row"], pair["texts"], [image.tobytes() for image in pair["images"]]) for pair in pairs]
+        told = [
+            (pair["row"], pair["texts"], [side["image_tokens"].numpy().tobytes() for side in pair["features"]])
+            for pair in pairs
+        ]
         batches.setdefault(command.started[-1], []).append(told)
         return collate(self, pairs)
 
-    monkeypatch.setattr(listings_run.ItemPairCollator, "__call__", watch)
+    monkeypatch.setattr(listings_run.FeatureCollator, "__call__", watch)
     assert command.call("--systems", "all,ablations") == 0
     names = [system.name for system in (*SYSTEMS, *ABLATIONS)]
     assert command.started == [f"{name}-seed0" for name in names]
@@ -239,7 +245,7 @@ def test_rates_are_selected_on_the_validation_benchmark_and_seeds_are_averaged(c
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(command, monkeypatch, tmp_path):
     flags = ["--systems", OURS, "--keep_models"]
-    collate = listings_run.ItemPairCollator.__call__
+    collate = listings_run.FeatureCollator.__call__
     batches = []
 
     def interrupt(self, pairs):
@@ -248,7 +254,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(command, monkeypatch, tmp_
             raise KeyboardInterrupt
         return collate(self, pairs)
 
-    monkeypatch.setattr(listings_run.ItemPairCollator, "__call__", interrupt)
+    monkeypatch.setattr(listings_run.FeatureCollator, "__call__", interrupt)
     with pytest.raises(KeyboardInterrupt):
         command.call(*flags)
     folder = command.output / f"{OURS}-seed0"
@@ -364,6 +370,40 @@ def test_interrupted_drawing_keeps_whole_shards(tmp_path, monkeypatch):
     write_pairs(tmp_path, Stopping, **options)
     assert len(drawn) == 12 + 8
     assert len(StoredPairs(tmp_path, 4)._places) == 16
+
+
+def test_training_on_features_is_training_on_the_pictures(setup):
+    """And a shard that grows is encoded anew."""
+    data = BenchmarkData(setup)
+    data.draw_pairs(0, 2)
+    data.encode_pairs(0)
+    data.draw_pairs(0, 4)
+    data.encode_pairs(0)
+    model, processor = start_model(setup, BY_NAME[OURS], 0)
+    model.eval()
+    shown, kept = StoredPairs(setup.output / "data" / "pairs-seed0", 16), data.pairs(0)
+    for keys in EpochBatchSampler(16, 4, 4, seed=0):
+        pictures = ItemPairCollator(processor)([shown[key] for key in keys])
+        features = FeatureCollator(processor)([kept[key] for key in keys])
+        torch.testing.assert_close(features["item_ids"], pictures["item_ids"])
+        del features["item_ids"]
+        assert not any(name.endswith("pixel_values") for name in features)
+        found, expected = FeatureStudent(model)(**features), ItemPairStudent(model)(**pictures)
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, msg=lambda text, name=name: f"{name}: {text}")
+        gradients = [
+            torch.autograd.grad(side["first_embeds"][:, 0].sum(), model.connector.parameters(), allow_unused=True)
+            for side in (found, expected)
+        ]
+        assert any(part is not None and part.any() for part in gradients[0])
+        torch.testing.assert_close(*gradients)
+
+
+def test_features_are_of_one_dual_encoder(command):
+    assert command.call("--systems", OURS) == 0
+    with pytest.raises(ValueError, match="mixed_precision: 'no' there, 'bf16' now"):
+        command.call("--systems", OURS, "--mixed_precision", "bf16")
 
 
 def test_systems_start_alike_where_they_agree(setup):

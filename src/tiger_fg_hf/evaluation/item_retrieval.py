@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ def embed_listings(
     *,
     batch_size: int = 64,
     autocast_dtype: torch.dtype | None = None,
+    encoded: Callable[[Sequence[int]], Any] | None = None,
 ) -> EmbeddedListings:
     """
     Args:
@@ -47,6 +48,7 @@ def embed_listings(
         processor: a `TGQFormerProcessor`.
         images: pictures as `load_rgb_image` takes them; a sequence that decodes on access keeps one batch in memory.
         records: text of each: `title`, `category`, `attributes`.
+        encoded: what [`TGQFormerModel.encode_pair`] said of some rows, where it is known; pictures are then not read.
 
     Raises:
         ValueError: there are not as many records as pictures, or a picture cannot be read.
@@ -58,9 +60,13 @@ def embed_listings(
     parts: dict[str, list[torch.Tensor]] = {}
     with evaluating(model, None), autocast:
         for rows in split_rows(range(len(images)), batch_size, "batch_size"):
-            pictures = [load_rgb_image(images[row], name=f"listing {row}") for row in rows]
-            inputs = processor(images=pictures, text=[records[row] for row in rows], return_tensors="pt").to(device)
-            output = model(**inputs)
+            texts = [records[row] for row in rows]
+            if encoded is None:
+                pictures = [load_rgb_image(images[row], name=f"listing {row}") for row in rows]
+                output = model(**processor(images=pictures, text=texts, return_tensors="pt").to(device))
+            else:
+                prompts = processor(text=texts, return_tensors="pt").to(device)
+                output = model.embed(encoded(rows), prompts["input_ids"], prompts["attention_mask"])
             found = {"embeds": output.embeds, "agreement": output.agreement}
             for gate in ("metadata_gate", "exploratory_gate"):
                 if output.connector_output.get(gate) is not None:

@@ -57,7 +57,7 @@ class ItemPairStudent(nn.Module):
         """
         columns = {name.partition("_")[2] for name in batch if name.partition("_")[0] in SIDES}
         inputs = {column: _stacked(*(_column(batch, side, column) for side in SIDES)) for column in sorted(columns)}
-        output = self.model(**inputs)
+        output = self.embed(inputs)
         found = {"embeds": output.embeds}
         connected = output.connector_output
         if connected is not None and connected.metadata is not None:
@@ -68,6 +68,10 @@ class ItemPairStudent(nn.Module):
             for side, half in zip(SIDES, value.chunk(2), strict=True)
         }
         return {**halves, "logit_scale": output.logit_scale}
+
+    def embed(self, inputs: dict[str, torch.Tensor]) -> Any:
+        """The model's output for both listings of every pair, `[2 b, ...]`."""
+        return self.model(**inputs)
 
 
 def _column(batch: Mapping[str, torch.Tensor], side: str, column: str) -> torch.Tensor:
