@@ -7,7 +7,8 @@ from huggingface_hub import ModelCard
 from tiny import tiny_model
 from tiny_tgq import tiny_tgq_model
 
-from tiger_fg_hf.hub.card import results_table, write_card
+from tiger_fg_hf.hub.card import _KINDS, results_table, write_card
+from tiger_fg_hf.models.tgq_former.configuration_tgq_former import CONNECTORS
 
 RESULT = {
     "metrics": {
@@ -67,13 +68,24 @@ def test_card_of_a_tgq_former(tmp_path):
     text = " ".join(card.text.split())
     for fact in (
         "TGQFormerModel",
-        "3 + 2 queries",
+        "3 queries compressed from the title and 2 learned ones",
         "32 dimensions",
         "clip dual encoder, tgq_former connector, qwen3 language model",
         "0.0050",
     ):
         assert fact in text, fact
     assert "{{" not in text
+
+
+@pytest.mark.parametrize("connector", [name for name in CONNECTORS if name != "tgq_former"])
+def test_card_of_another_connector_does_not_speak_of_gates(tmp_path, connector):
+    tiny_tgq_model(connector=connector).save_pretrained(tmp_path)
+    result = {**RESULT, "metrics": dict.fromkeys(_KINDS["tgq_former"].shown, RESULT["metrics"]["mrr"])}
+    result |= {"chance": {"hit_rate@1": 0.005}, "pointing": None}
+    text = " ".join(write_card(tmp_path, results={"Heavy overlay": result}, **FACTS).text.split())
+    assert f"{connector} connector" in text
+    assert "compressed from the title" not in text
+    assert "gates modulate" not in text
 
 
 def test_other_checkpoints_have_no_card(tmp_path):

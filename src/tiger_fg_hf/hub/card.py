@@ -28,6 +28,19 @@ class _Kind:
     facts: Callable[[dict[str, Any]], dict[str, Any]]
 
 
+# How each connector of TGQ-Former brings a picture to the language model.
+_CONNECTIONS = {
+    "tgq_former": "{num_metadata_queries} queries compressed from the title and {num_exploratory_queries} learned "
+    "ones read the tokens of a frozen image-text encoder; gates modulate both kinds, and a language model reads them "
+    "before the text.",
+    "q_former": "Learned queries read the tokens of a frozen image-text encoder, a language model reads them before "
+    "the text.",
+    "notellm2": "Learned queries read the tokens of a frozen image-text encoder, a language model reads them before "
+    "the text, and a gate fuses them with the embedding.",
+    "perceiver_resampler": "A Perceiver-Resampler's latents read the tokens of a frozen image-text encoder, a "
+    "language model reads them before the text.",
+    "mlp": "Two layers map the tokens of a frozen image-text encoder, a language model reads them before the text.",
+}
 _KINDS = {
     "tiger_fg": _Kind(
         "card_template.md",
@@ -46,7 +59,7 @@ _KINDS = {
             "dual_encoder": config["dual_encoder_config"]["model_type"],
             "language_model": config["text_config"]["model_type"],
             "connector": config["connector"],
-            "queries": f"{config['num_metadata_queries']} + {config['num_exploratory_queries']}",
+            "connection": _CONNECTIONS[config["connector"]].format(**config),
         },
     ),
 }
