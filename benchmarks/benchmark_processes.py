@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TextIO
 
-from immr_results import is_finished
+from benchmark_folder import is_finished
 
 
 def run_apart(

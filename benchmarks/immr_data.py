@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from benchmark_folder import claim_folder
 from immr_arguments import Setup
-from immr_results import claim_folder
 
 from tiger_fg_hf.data.catalog import catalog_fingerprint, load_catalog
 from tiger_fg_hf.data.crops import crop_to_box

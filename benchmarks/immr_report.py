@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmark_folder import is_finished, setting_differences
 from benchmark_text import short
 from immr_arguments import Setup
 from immr_data import BenchmarkData
-from immr_results import Result, is_finished, load_result, setting_differences
+from immr_results import Result, load_result
 from immr_run import final_runs, grid_scores, run_settings
 from immr_systems import ABLATIONS, BY_NAME, FULL, OURS, SYSTEMS
 from immr_tables import (

@@ -1,4 +1,4 @@
-"""Files of a run: the settings that it belongs to, and what it scored."""
+"""Files of a run of the IMMR benchmark: what it scored, beside the settings that it belongs to."""
 
 import json
 import os
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmark_folder import RESULT, write_whole
 
 from tiger_fg_hf.evaluation.immr_scores import GalleryScores, IMMRScores
 
-_SETTINGS, RESULT, _GROUNDING = "settings.json", "result.json", "grounding.npz"
+_GROUNDING = "grounding.npz"
 
 
 @dataclass(frozen=True)
@@ -30,35 +31,6 @@ class Result:
     scores: IMMRScores
     cost: dict[str, dict[str, float]]
     training: dict[str, float]
-
-
-def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
-    """
-    Marks a folder as that of a run with these settings.
-
-    Raises:
-        ValueError: it is that of a run with other settings; what differs is named.
-    """
-    path = folder / _SETTINGS
-    if path.is_file():
-        differing = setting_differences(folder, settings)
-        if differing:
-            raise ValueError(
-                f"'{folder}' holds a run with other settings ({'; '.join(differing)}). Choose another --output, or "
-                "delete the folder to run it anew."
-            )
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(settings, indent=2))
-
-
-def setting_differences(folder: Path, settings: Mapping[str, Any]) -> list[str]:
-    """What of a run's settings is not as in `settings`."""
-    return _differences(json.loads((folder / _SETTINGS).read_text()), json.loads(json.dumps(settings)))
-
-
-def is_finished(folder: Path) -> bool:
-    return (folder / RESULT).is_file()
 
 
 def save_result(folder: Path, result: Result) -> None:
@@ -121,21 +93,3 @@ def _gallery_from_json(found: Mapping[str, Any], grounding: np.ndarray | None) -
             measured[name] = np.array(found[name], np.float64)  # None becomes NaN
             measured[f"{name}_chance"] = found[f"{name}_chance"]
     return GalleryScores(above, tied, np.array(found["best"]), grounding, **measured)
-
-
-def _differences(found: Any, wanted: Any, path: str = "") -> list[str]:
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        # What `found` lacks is an argument that there was not yet; its default leaves things as they were.
-        return [
-            told
-            for name, value in found.items()
-            for told in _differences(value, wanted.get(name), f"{path}.{name}" if path else name)
-        ]
-    return [] if found == wanted else [f"{path}: {found!r} there, {wanted!r} now"]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """A process that dies while writing leaves no half of a file."""
-    partial = path.with_name(f".partial-{path.name}")
-    partial.write_text(text)
-    os.replace(partial, path)

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from benchmark_folder import claim_folder, is_finished
 from immr_arguments import Setup
 from immr_data import BenchmarkData, data_settings
-from immr_results import Result, claim_folder, is_finished, load_result, save_result
+from immr_results import Result, load_result, save_result
 from immr_systems import ABLATIONS, BY_NAME, OURS, System
 
 from tiger_fg_hf.data.collator import PairCollator

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from immr_results import claim_folder
+from benchmark_folder import claim_folder
 from listings_arguments import AUTOCAST_TYPES, Setup
 from listings_features import write_features
 from listings_gates import PARTS, Part, listings_of

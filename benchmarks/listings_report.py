@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmark_folder import is_finished, setting_differences
 from benchmark_text import short
-from immr_results import is_finished, setting_differences
 from listings_arguments import Setup
 from listings_data import BenchmarkData
 from listings_figure import draw_scatter

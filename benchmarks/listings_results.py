@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from immr_results import RESULT, write_whole
+from benchmark_folder import RESULT, write_whole
 from listings_gates import Gates
 
 Metrics = dict[str, np.ndarray]

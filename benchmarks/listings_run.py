@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from immr_results import claim_folder, is_finished
+from benchmark_folder import claim_folder, is_finished
 from listings_arguments import AUTOCAST_TYPES, Setup
 from listings_cost import connector_cost, item_cost
 from listings_data import BenchmarkData
