@@ -60,7 +60,7 @@ class BenchmarkData:
     def settings(self) -> dict[str, Any]:
         """What training pairs are made of."""
         data = self.setup.data
-        told = ("level_shares", "keep_words", "image_size", "cache_decoded")
+        told = ("level_shares", "keep_words", "wrong_titles", "image_size", "cache_decoded")
         return {
             "catalog": catalog_fingerprint(self.training),
             "clutter": None if data.clutter is None else Path(data.clutter).name,

@@ -218,6 +218,34 @@ def test_levels_are_drawn_by_their_shares(catalog):
     assert set(levels({"clean": 2, "heavy": 2.0})) == {"clean", "heavy"}
 
 
+def test_wrong_titles_are_of_other_categories_and_change_nothing_else():
+    # As many products as to have several of a category; titles are kept whole, to be told apart.
+    catalog = load_catalog(drawn_catalog(num_products=30, layout="clean", size=48, with_queries=False))
+    config = ListingConfig(size=48, keep_words=(1.0, 1.0), promotional_words=False, move_words=0.0)
+    owners = {frozenset(row["title"].split()): row["category"] for row in catalog}
+    own, some, every = (
+        ListingPairDataset(catalog, ListingSynthesizer(config), wrong_titles=share) for share in (0.0, 0.3, 1.0)
+    )
+    wrong = 0
+    for row in range(30):
+        pairs = own[row], some[row], every[row]
+        assert len({pair["item_id"] for pair in pairs}) == len({pair["levels"] for pair in pairs}) == 1
+        for side in (0, 1):
+            titles = [pair["texts"][side]["title"] for pair in pairs]
+            assert frozenset(titles[0].split()) == frozenset(catalog[row]["title"].split())
+            assert owners[frozenset(titles[2].split())] != catalog[row]["category"]
+            wrong += titles[1] != titles[0]
+        assert digest(some[row]) == digest(some[row])
+        assert pairs[0]["images"][0].tobytes() == pairs[2]["images"][0].tobytes()
+    assert 8 < wrong < 28  # 18 of 60 on average
+
+
+def test_a_wrong_title_needs_another_product(catalog):
+    alone = catalog.select([2])
+    pair = ListingPairDataset(alone, ListingSynthesizer(CONFIG), wrong_titles=1.0)[0]
+    assert digest(pair) == digest(ListingPairDataset(alone, ListingSynthesizer(CONFIG))[0])
+
+
 def test_catalogs_may_hold_photos_alone():
     buffer = io.BytesIO()
     photo().save(buffer, "PNG")
@@ -258,6 +286,8 @@ def test_errors_name_the_thing(catalog):
         ListingPairDataset(catalog, level_shares={"loud": 1})
     with pytest.raises(ValueError, match="level_shares: expected shares that are not all 0"):
         ListingPairDataset(catalog, level_shares={"clean": 0})
+    with pytest.raises(ValueError, match=r"wrong_titles must be in \[0, 1\], got 1.5"):
+        ListingPairDataset(catalog, wrong_titles=1.5)
     with pytest.raises(IndexError, match="row 6 of a catalog with 6 rows"):
         ListingPairDataset(catalog)[6]
     broken = load_catalog(Dataset.from_dict({"item_id": ["x"], "image": [{"bytes": b"none", "path": None}]}))

@@ -205,6 +205,7 @@ def test_without_adapters_the_language_model_learns_or_is_frozen(train, dual_enc
         ({"model_config": {"connector": "mlp"}, "connector": "mlp"}, "give one of them"),
         ({"freeze_language_model": True}, "--freeze_language_model needs --lora_rank 0"),
         ({"level_shares": "1,1"}, "--level_shares must be 3 numbers"),
+        ({"wrong_titles": 2.0}, r"--wrong_titles must be in \[0, 1\], got 2.0"),
         ({"keep_words": "0.5"}, "--keep_words must be 'low,high'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from .text_table import TextTable, text_record
 
 # Keeps the streams of listings apart from those of queries and mosaics, which share the seed.
 _LISTING_STREAM = 4
+# And draws of wrong titles from those of listings, which stay the same without them.
+_WRONG_TITLE_STREAM = 5
 
 
 @dataclass(frozen=True)
@@ -296,11 +299,13 @@ class ListingPairDataset(torch.utils.data.Dataset):
         cache_decoded: keep all photos decoded in memory, which forked workers share, no larger than `cache_max_side`.
         cache_max_side: longer side of a cached photo in pixels.
         first_alone: make the first listing of each pair, and not the second.
+        wrong_titles: share of the listings that carry the title of a product of another category, in [0, 1]: so that
+            a model meets titles that its picture contradicts. One that the catalog has none for keeps its own.
 
     Raises:
         TypeError: if the catalog is streamed.
         ValueError: if there are no photos, a record or (to be cached) an image cannot be read, or shares are not of
-            known levels or all 0.
+            known levels or all 0, or out of range.
     """
 
     def __init__(
@@ -313,6 +318,7 @@ class ListingPairDataset(torch.utils.data.Dataset):
         cache_decoded: bool = False,
         cache_max_side: int = 256,
         first_alone: bool = False,
+        wrong_titles: float = 0.0,
     ):
         if not isinstance(catalog, Dataset | PairedCatalog):
             raise TypeError(
@@ -325,6 +331,9 @@ class ListingPairDataset(torch.utils.data.Dataset):
         self.synthesizer = synthesizer or ListingSynthesizer()
         self.seed = seed
         self.first_alone = first_alone
+        if not 0 <= wrong_titles <= 1:
+            raise ValueError(f"wrong_titles must be in [0, 1], got {wrong_titles}")
+        self.wrong_titles = wrong_titles
         self._shares = _level_shares(level_shares)
         self.texts = TextTable(catalog)
         self._categories = self.texts.categories
@@ -363,9 +372,10 @@ class ListingPairDataset(torch.utils.data.Dataset):
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, row], spawn_key=(_LISTING_STREAM,)))
         levels = tuple(LEVELS[index] for index in rng.choice(len(LEVELS), size=2, p=self._shares))
         levels = levels[:1] if self.first_alone else levels
+        titles = self._titles(epoch, row, record["title"], len(levels))
         listings = [
-            self.synthesizer(image, text_record(record), level=level, rng=rng, box=box, matte=matte)
-            for level in levels
+            self.synthesizer(image, text_record(record) | {"title": title}, level=level, rng=rng, box=box, matte=matte)
+            for level, title in zip(levels, titles, strict=True)
         ]
         return {
             "item_id": record["item_id"],
@@ -375,6 +385,20 @@ class ListingPairDataset(torch.utils.data.Dataset):
             "texts": tuple(listing.text for listing in listings),
             "levels": levels,
         }
+
+    def _titles(self, epoch: int, row: int, own: str | None, number: int) -> list[str | None]:
+        """Title of each listing of a pair before it is rewritten."""
+        if not self.wrong_titles:
+            return [own] * number
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, row], spawn_key=(_WRONG_TITLE_STREAM,)))
+        titles = []
+        for wrong in rng.random(number) < self.wrong_titles:
+            other = None
+            if wrong and own:
+                with contextlib.suppress(ValueError):  # no other product to tell it from
+                    other = self.texts[self.texts.draw_others(row, 1, rng)[0]]["title"]
+            titles.append(other or own)
+        return titles
 
     @property
     def categories(self) -> list[str | None]:

@@ -24,6 +24,12 @@ class ListingArguments:
     keep_words: str = field(
         default="0.4,0.9", metadata={"help": "Fewest and most of a title's words that a listing keeps, as shares."}
     )
+    wrong_titles: float = field(
+        default=0.0,
+        metadata={
+            "help": "Share of the listings that are trained on with the title of a product of another category."
+        },
+    )
     eval_data: str | None = field(default=None, metadata={"help": "Catalog evaluated during training, as --data."})
     eval_limit: int = field(default=500, metadata={"help": "Listings of it that are used."})
     image_size: int = field(default=224, metadata={"help": "Height and width in pixels of the pictures."})
@@ -35,6 +41,8 @@ class ListingArguments:
 
     def __post_init__(self):
         self.shares(), self.kept_words()
+        if not 0 <= self.wrong_titles <= 1:
+            raise ValueError(f"--wrong_titles must be in [0, 1], got {self.wrong_titles}.")
 
     def kept_words(self) -> tuple[float, float]:
         """Both ends of `keep_words`."""

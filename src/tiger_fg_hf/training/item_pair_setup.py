@@ -1,6 +1,7 @@
 """From arguments to what training on pairs of listings needs: catalog, pairs, models, processor."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -54,12 +55,12 @@ def build_eval_listings(data: ListingArguments) -> ListingPairDataset:
         ValueError: the training catalog is not drawn and `--eval_data` is missing.
     """
     catalog = build_eval_catalog(_catalog_arguments(data), image_size=data.image_size)
-    return build_listing_pairs(catalog, data, seed=0)
+    return build_listing_pairs(catalog, replace(data, wrong_titles=0.0), seed=0)
 
 
 def listing_settings(data: ListingArguments) -> dict[str, Any]:
     """What of the arguments changes the listings that a catalog gives; the same when a run is resumed."""
-    told = ("level_shares", "keep_words", "image_size", "clutter", "fonts")
+    told = ("level_shares", "keep_words", "wrong_titles", "image_size", "clutter", "fonts")
     return {name: getattr(data, name) for name in told}
 
 
@@ -80,6 +81,7 @@ def build_listing_pairs(
         cache_decoded=data.cache_decoded,
         cache_max_side=max(data.image_size * 3 // 2, 96),
         first_alone=first_alone,
+        wrong_titles=data.wrong_titles,
     )
 
 

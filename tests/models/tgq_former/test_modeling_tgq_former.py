@@ -178,6 +178,18 @@ def test_gates_start_as_the_identity():
         assert plain.connector_output.get(gate) is None
 
 
+def test_every_signal_of_a_gate_starts_with_an_equal_say():
+    """One cosine as much as vectors of hundreds of numbers."""
+    torch.manual_seed(0)
+    gate = TGQFormerModel(tiny_tgq_config(gate_hidden_size=4000)).connector.network.metadata_gate
+    signals = [
+        length * torch.nn.functional.normalize(torch.randn(1, width), dim=-1) for width, length in gate.hidden.signals
+    ]
+    assert [signal.shape[1] for signal in signals] == [1, 16, 24, 24]
+    for weight, signal in zip(gate.hidden.weight.split([part.shape[1] for part in signals], 1), signals, strict=True):
+        assert (signal @ weight.T).std().item() == pytest.approx(0.5, rel=0.05)
+
+
 def test_modulation_is_the_formula():
     """`β = 2σ(G(u)) − 1` and `Ẽ = E · (1 + β)`, with the signals that each stream is given."""
     model, inputs = tiny_tgq_model(), tiny_tgq_inputs()

@@ -187,6 +187,24 @@ def span_weights(mask: torch.Tensor, spans: int) -> torch.Tensor:
     return inside / inside.sum(dim=-1, keepdim=True).clamp(min=1.0)
 
 
+class TGQFormerGateInput(nn.Linear):
+    """
+    First layer of a gate. At the start all signals have an equal say in it: of as many numbers, a cosine would drown.
+
+    Args:
+        signals: width of each signal, and the length that such a vector has.
+    """
+
+    def __init__(self, signals: list[tuple[int, float]], out_features: int):
+        super().__init__(sum(width for width, _ in signals), out_features)
+        self.signals = signals
+
+    def initial_scale(self) -> torch.Tensor:
+        """Standard deviation of the weights of each number, `[in_features]`."""
+        scales = [torch.full((width,), 1 / (length * len(self.signals) ** 0.5)) for width, length in self.signals]
+        return torch.cat(scales)
+
+
 class TGQFormerGateOutput(nn.Linear):
     """Last layer of a gate: zero at the start, so that modulation starts as the identity."""
 
@@ -194,9 +212,9 @@ class TGQFormerGateOutput(nn.Linear):
 class TGQFormerGate(nn.Module):
     """`β = 2σ(G(u)) − 1`, one number in [-1, 1] per channel; `Ẽ = E · (1 + β)`."""
 
-    def __init__(self, config: TGQFormerConfig, in_features: int):
+    def __init__(self, config: TGQFormerConfig, signals: list[tuple[int, float]]):
         super().__init__()
-        self.hidden = nn.Linear(in_features, config.gate_hidden_size)
+        self.hidden = TGQFormerGateInput(signals, config.gate_hidden_size)
         self.activation = ACT2FN[config.hidden_act]
         self.output = TGQFormerGateOutput(config.gate_hidden_size, config.connector_hidden_size)
 
@@ -219,9 +237,10 @@ class TGQFormerHybridQueryConnector(nn.Module):
         self.metadata_gate = self.exploratory_gate = None
         if config.gated:
             # Only the metadata stream is told how far the title agrees with the picture: it alone can be misled by it.
-            self.exploratory_gate = TGQFormerGate(config, config.shared_width + width)
+            cosine, image, stream = (1, 1.0), (config.shared_width, 1.0), (width, width**0.5)
+            self.exploratory_gate = TGQFormerGate(config, [image, stream])
             if config.num_metadata_queries:
-                self.metadata_gate = TGQFormerGate(config, 1 + config.shared_width + 2 * width)
+                self.metadata_gate = TGQFormerGate(config, [cosine, image, stream, stream])
         self.projector = TGQFormerMLP(width, width, config.text_config.hidden_size, config.hidden_act)
 
     def forward(self, image_tokens, image_embeds, title_tokens, title_mask, agreement) -> TGQFormerConnectorOutput:

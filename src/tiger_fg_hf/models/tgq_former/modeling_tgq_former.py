@@ -23,6 +23,7 @@ from .connector_baselines_tgq_former import (
 from .connector_tgq_former import (
     TGQFormerConnectorOutput,
     TGQFormerCrossAttention,
+    TGQFormerGateInput,
     TGQFormerGateOutput,
     TGQFormerHybridQueryConnector,
     TGQFormerLayer,
@@ -106,6 +107,10 @@ class TGQFormerPreTrainedModel(PreTrainedModel):
         # Only modules with parameters of their own come here when the code is not transformers' own.
         if isinstance(module, TGQFormerGateOutput):
             init.zeros_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, TGQFormerGateInput):
+            scale = module.initial_scale().to(module.weight)
+            init.copy_(module.weight, torch.randn_like(module.weight) * scale)
             init.zeros_(module.bias)
         elif hasattr(module, "exploratory_queries"):
             init.normal_(module.exploratory_queries, std=self.config.initializer_range)
