@@ -128,6 +128,8 @@ def test_example_recipes_parse(path):
     }
     known = [found for name, found in kinds.items() if name in path.stem]
     flags = [str(path), "--seed", "5"]
+    if path.stem == "abo-dual-encoder":
+        flags += ["--vision", "vision", "--text", "text"]  # as its first lines say
     arguments = parse_recipe(known[0], flags) if known else parse_arguments(flags)
     assert arguments[2].seed == 5
     assert arguments[2] != TrainArguments(seed=5)
