@@ -45,5 +45,5 @@ class ImageTitleStudent(nn.Module):
             "first_embeds": F.normalize(image.pooler_output, dim=-1),
             "second_embeds": F.normalize(title.pooler_output, dim=-1),
             # Bounded with its gradient kept: a released CLIP starts a hair above the bound, and would never leave it.
-            "logit_scale": scale + (scale.clamp(max=_LOGIT_SCALE_MAX) - scale).detach(),
+            "logit_scale": scale.clamp(max=_LOGIT_SCALE_MAX).detach() + (scale - scale.detach()),
         }

@@ -544,3 +544,13 @@ def test_bad_configurations_are_named(field, value, message):
 def test_wrong_types_are_refused():
     with pytest.raises(Exception, match="num_slots"):
         TigerFGConfig(vision_config=VISION["vit"](), text_config=TEXT["bert"](), num_slots="eight")
+
+
+def test_temperature_is_bounded_and_finds_its_way_back():
+    model = tiny_model(logit_scale_max=20.0)
+    with torch.no_grad():
+        model.logit_scale.fill_(7.0)
+    scale = model(**tiny_inputs()).logit_scale
+    assert scale == 20.0
+    scale.backward()
+    assert model.logit_scale.grad > 0

@@ -130,7 +130,7 @@ class TGQFormerTemperature(nn.Module):
 
     def forward(self) -> torch.Tensor:
         scale = self.logit_scale.exp()
-        return scale + (scale.clamp(max=self.maximum) - scale).detach()
+        return scale.clamp(max=self.maximum).detach() + (scale - scale.detach())
 
 
 class TGQFormerConnector(TGQFormerPreTrainedModel):

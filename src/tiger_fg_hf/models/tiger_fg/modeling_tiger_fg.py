@@ -536,7 +536,9 @@ class TigerFGModel(_ItemTower, _QueryTower, TigerFGPreTrainedModel):
         item = None
         if has_items:
             item = self._embed_item(pixel_values, input_ids, attention_mask, image_mask, **kwargs)
-        logit_scale = self.logit_scale.exp().clamp(max=self.config.logit_scale_max)
+        scale = self.logit_scale.exp()
+        # Bounded with its gradient kept: past the bound it would else never come back.
+        logit_scale = scale.clamp(max=self.config.logit_scale_max).detach() + (scale - scale.detach())
         return TigerFGOutput(
             logits_per_query=None if query is None or item is None else logit_scale * query.embeds @ item.embeds.T,
             query_embeds=None if query is None else query.embeds,
