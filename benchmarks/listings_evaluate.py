@@ -1,4 +1,4 @@
-"""One saved TGQ-Former on the test benchmark: its table, and the numbers of its model card."""
+"""One saved TGQ-Former on the test benchmark: its tables, and the numbers of its model card."""
 
 import json
 from typing import Any
@@ -7,9 +7,10 @@ import torch
 from benchmark_text import interval_text, table
 from listings_arguments import Setup
 from listings_data import BenchmarkData
-from listings_results import Metrics
+from listings_report import gates_text
+from listings_results import Metrics, Result
 from listings_run import score_model
-from listings_tables import METRICS
+from listings_tables import METRICS, Scored
 
 from tiger_fg_hf import TGQFormerModel, TGQFormerProcessor
 from tiger_fg_hf.data.promotions import LEVELS
@@ -18,21 +19,25 @@ from tiger_fg_hf.evaluation.listing_benchmark import ListingBenchmark
 
 
 def evaluate_checkpoint(setup: Setup, data: BenchmarkData, path: str) -> str:
-    """Scores the checkpoint; writes `evaluation/{level}.json` below `--output` and returns the table as Markdown."""
+    """
+    Scores the checkpoint; writes `evaluation/{level}.json` below `--output` and returns the tables as Markdown.
+
+    Where its connector has gates, `evaluation/gates.png` shows them.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = TGQFormerModel.from_pretrained(path, attn_implementation=setup.model.attn_implementation).to(device).eval()
     benchmark = data.benchmark("test")
-    metrics, _ = score_model(setup, model, TGQFormerProcessor.from_pretrained(path), benchmark)
+    metrics, gates = score_model(setup, model, TGQFormerProcessor.from_pretrained(path), benchmark)
     folder = setup.output / "evaluation"
     folder.mkdir(exist_ok=True)
     for level in LEVELS:
         numbers = card_numbers(benchmark, metrics[level], setup.bench.benchmark_seed)
         (folder / f"{level}.json").write_text(json.dumps(numbers, indent=2))
-    rows = [
-        [level, *(interval_text(bootstrap_interval(100 * metrics[level][name])) for name in METRICS)]
-        for level in LEVELS
-    ]
-    return table(["overlays", *METRICS.values()], rows)
+    result = Result({}, metrics, gates, cost={}, training={}, seconds_per_1k=0.0)
+    found = Scored(benchmark.queries["clean"]["item_id"][:], [result])
+    rows = [[level, *(interval_text(found.interval(level, name)) for name in METRICS)] for level in LEVELS]
+    text = table(["overlays", *METRICS.values()], rows)
+    return f"{text}\n\n{gates_text(found, folder)}" if found.has_gates else text
 
 
 def card_numbers(benchmark: ListingBenchmark, metrics: Metrics, seed: int) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def write_report(setup: Setup, data: BenchmarkData) -> Path:
         whole = {OURS: systems[OURS]} if OURS in systems else {}
         parts += ["## Ablations", _sentences(ablations), ablation_table(whole | ablations, paired)]
     if OURS in systems and systems[OURS].has_gates:
-        parts += ["## Gates", _gates_text(systems[OURS], folder)]
+        parts += ["## Gates", gates_text(systems[OURS], folder)]
     (folder / "report.md").write_text("\n\n".join(parts) + "\n")
     numbers = {
         "benchmark": benchmark.meta,
@@ -140,7 +140,7 @@ def _sentences(systems: Mapping[str, Scored]) -> str:
     return "\n".join(f"- `{name}`: {BY_NAME[name].sentence}" for name in systems)
 
 
-def _gates_text(found: Scored, folder: Path) -> str:
+def gates_text(found: Scored, folder: Path) -> str:
     """Table and figure of TGQ-Former's gates; draws the figure."""
     numbers = gate_numbers(found)
     panels = {

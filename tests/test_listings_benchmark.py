@@ -461,7 +461,10 @@ def test_a_kept_model_scores_the_same_by_itself(command, capsys):
     assert command.call("--systems", OURS) == 0
     folder = command.output / f"{OURS}-seed0"
     assert command.call("--evaluate", str(folder / "model")) == 0
-    assert "| overlays | H@1 | H@10 | H@100 | MRR |" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "| overlays | H@1 | H@10 | H@100 | MRR |" in printed
+    assert "heavy: mean β, metadata gate" in printed
+    assert Image.open(command.output / "evaluation" / "gates.png").width > 1000
     result = load_result(folder)
     for level in LEVELS:
         numbers = json.loads((command.output / "evaluation" / f"{level}.json").read_text())
