@@ -1,0 +1,31 @@
+"""Any transformers image-text dual encoder, read in one way."""
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+
+def encode_images(dual_encoder: PreTrainedModel, pixel_values: torch.Tensor) -> BaseModelOutputWithPooling:
+    """Image tokens `[B, N, d_v]` as `last_hidden_state` and global features `[B, D]` as `pooler_output`."""
+    return dual_encoder.get_image_features(pixel_values=pixel_values, interpolate_pos_encoding=True, return_dict=True)
+
+
+def encode_titles(
+    dual_encoder: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor
+) -> BaseModelOutputWithPooling:
+    """
+    Title tokens `[B, L, d_t]` as `last_hidden_state` and global features `[B, D]` as `pooler_output`.
+
+    A row that is all padding shows its first token: a softmax over nothing is not a number.
+    """
+    mask = attention_mask.bool()
+    first = torch.arange(mask.shape[1], device=mask.device) == 0
+    shown = (mask | (first & ~mask.any(dim=-1, keepdim=True))).to(attention_mask.dtype)
+    if pads_titles(dual_encoder.config):
+        shown = None  # padding is what it was trained to read, too
+    return dual_encoder.get_text_features(input_ids=input_ids, attention_mask=shown, return_dict=True)
+
+
+def pads_titles(config: PreTrainedConfig) -> bool:
+    """Whether titles must be padded to one length, as SigLIP's, which reads a text off its last position."""
+    return config.model_type in ("siglip", "siglip2")
