@@ -246,6 +246,24 @@ def test_a_wrong_title_needs_another_product(catalog):
     assert digest(pair) == digest(ListingPairDataset(alone, ListingSynthesizer(CONFIG))[0])
 
 
+def test_promotional_words_of_a_listing_alone_do_not_tell_its_overlays():
+    """A dual encoder is trained on such: it is to match pictures with products."""
+    catalog = load_catalog(drawn_catalog(num_products=40, layout="clean", size=48, with_queries=False))
+    config = ListingConfig(size=48, keep_words=(1.0, 1.0), move_words=0.0)
+    added = {}
+    for first_alone in (False, True):
+        dataset = ListingPairDataset(catalog, ListingSynthesizer(config), first_alone=first_alone)
+        for row in range(40):
+            pair = dataset[row]
+            assert len(pair["images"]) == len(pair["texts"]) == len(pair["levels"]) == (1 if first_alone else 2)
+            words = len(pair["texts"][0]["title"].split()) - len(catalog[row]["title"].split())
+            added.setdefault((first_alone, pair["levels"][0]), []).append(words > 0)
+    assert not any(added[False, "clean"])
+    assert all(added[False, "heavy"])
+    assert 0 < np.mean(added[True, "clean"]) < 1
+    assert 0 < np.mean(added[True, "heavy"]) < 1
+
+
 def test_catalogs_may_hold_photos_alone():
     buffer = io.BytesIO()
     photo().save(buffer, "PNG")
@@ -278,6 +296,8 @@ def test_settings_are_checked(settings, message):
 def test_errors_name_the_thing(catalog):
     with pytest.raises(ValueError, match="level: expected one of clean, light, heavy, found 'loud'"):
         make("loud")
+    with pytest.raises(ValueError, match="title_level: expected one of clean, light, heavy, found 'loud'"):
+        ListingSynthesizer(CONFIG)(photo(), TEXT, level="clean", title_level="loud", rng=np.random.default_rng(0))
     with pytest.raises(TypeError, match="streaming=False"):
         ListingPairDataset(catalog.to_iterable_dataset())
     with pytest.raises(ValueError, match="needs the photo 'image'"):

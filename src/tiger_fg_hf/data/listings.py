@@ -176,6 +176,7 @@ class ListingSynthesizer:
         rng: np.random.Generator,
         box: Sequence[float] | None = None,
         matte: np.ndarray | Literal["find"] | None = "find",
+        title_level: Level | None = None,
     ) -> Listing:
         """Make one listing.
 
@@ -186,12 +187,15 @@ class ListingSynthesizer:
             rng: the only source of randomness, of which three numbers are drawn whatever the level.
             box: `[x0, y0, x1, y1]` of the product in pixels of `image`, or None.
             matte: what `object_matte(image, box)` returns, if known: the listing is the same, and made sooner.
+            title_level: of the promotional words in the title; `level` by default.
 
         Raises:
-            ValueError: the level is unknown.
+            ValueError: a level is unknown.
         """
-        if level not in LEVELS:
-            raise ValueError(f"level: expected one of {', '.join(LEVELS)}, found {level!r}")
+        title_level = level if title_level is None else title_level
+        for name, given in (("level", level), ("title_level", title_level)):
+            if given not in LEVELS:
+                raise ValueError(f"{name}: expected one of {', '.join(LEVELS)}, found {given!r}")
         of_photo, of_text, of_promotions = rng.integers(2**63, size=3).tolist()
         photo, place = self.photograph(image, box, matte, np.random.default_rng(of_photo))
         record = rewrite(
@@ -206,7 +210,7 @@ class ListingSynthesizer:
         rng = np.random.default_rng([of_promotions, LEVELS.index(level)])
         promotion = draw_promotions(photo, level, rng, box=place, fonts=self.fonts)
         if self.config.promotional_words and record["title"]:
-            record["title"] = advertise(record["title"], level, rng)
+            record["title"] = advertise(record["title"], title_level, rng)
         return Listing(promotion.image, record, promotion.alpha, promotion.elements)
 
     def photograph(
@@ -298,7 +302,8 @@ class ListingPairDataset(torch.utils.data.Dataset):
         level_shares: how often a listing is of each level, against the others; None for equal shares.
         cache_decoded: keep all photos decoded in memory, which forked workers share, no larger than `cache_max_side`.
         cache_max_side: longer side of a cached photo in pixels.
-        first_alone: make the first listing of each pair, and not the second.
+        first_alone: make the first listing of each pair, and not the second, with promotional words of a level of
+            their own. An image-text encoder would else match overlays with such words, and not pictures with products.
         wrong_titles: share of the listings that carry the title of a product of another category, in [0, 1]: so that
             a model meets titles that its picture contradicts. One that the catalog has none for keeps its own.
 
@@ -371,11 +376,21 @@ class ListingPairDataset(torch.utils.data.Dataset):
         image, box, matte = self._photo(row, record["box"])
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, row], spawn_key=(_LISTING_STREAM,)))
         levels = tuple(LEVELS[index] for index in rng.choice(len(LEVELS), size=2, p=self._shares))
-        levels = levels[:1] if self.first_alone else levels
+        title_levels = levels
+        if self.first_alone:
+            levels, title_levels = levels[:1], levels[1:]
         titles = self._titles(epoch, row, record["title"], len(levels))
         listings = [
-            self.synthesizer(image, text_record(record) | {"title": title}, level=level, rng=rng, box=box, matte=matte)
-            for level, title in zip(levels, titles, strict=True)
+            self.synthesizer(
+                image,
+                text_record(record) | {"title": title},
+                level=level,
+                rng=rng,
+                box=box,
+                matte=matte,
+                title_level=title_level,
+            )
+            for level, title_level, title in zip(levels, title_levels, titles, strict=True)
         ]
         return {
             "item_id": record["item_id"],
