@@ -27,13 +27,13 @@ def evaluate_checkpoint(setup: Setup, data: BenchmarkData, path: str) -> str:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = TGQFormerModel.from_pretrained(path, attn_implementation=setup.model.attn_implementation).to(device).eval()
     benchmark = data.benchmark("test")
-    metrics, gates = score_model(setup, model, TGQFormerProcessor.from_pretrained(path), benchmark)
+    metrics, wrong_titles, gates = score_model(setup, model, TGQFormerProcessor.from_pretrained(path), benchmark)
     folder = setup.output / "evaluation"
     folder.mkdir(exist_ok=True)
     for level in LEVELS:
         numbers = card_numbers(benchmark, metrics[level], setup.bench.benchmark_seed)
         (folder / f"{level}.json").write_text(json.dumps(numbers, indent=2))
-    result = Result({}, metrics, gates, cost={}, training={}, seconds_per_1k=0.0)
+    result = Result({}, metrics, wrong_titles, gates, cost={}, training={}, seconds_per_1k=0.0)
     found = Scored(benchmark.queries["clean"]["item_id"][:], [result])
     rows = [[level, *(interval_text(found.interval(level, name)) for name in METRICS)] for level in LEVELS]
     text = table(["overlays", *METRICS.values()], rows)

@@ -27,6 +27,7 @@ from listings_tables import (
     rates_table,
     seeds_table,
     system_numbers,
+    wrong_title_table,
 )
 
 from tiger_fg_hf.data.promotions import LEVELS
@@ -78,6 +79,9 @@ def write_report(setup: Setup, data: BenchmarkData) -> Path:
         if OURS in systems and len(systems) > 1:
             note = "Percentage points with 95% intervals, and relative to the other's mean."
             parts += ["## Paired differences", note, paired_table(systems, paired)]
+        if all(found.has_wrong_titles for found in systems.values()):
+            note = "Each query with the title of a product of another category; the pool as it is."
+            parts += ["## Wrong titles", note, wrong_title_table(systems)]
         if any(len(found.results) > 1 for found in systems.values()):
             parts += ["## Seeds", seeds_table(systems)]
         parts += ["## Learning rates", rates_table(setup, systems), "## Cost", cost_table(systems)]
@@ -117,7 +121,8 @@ def _settings_text(setup: Setup, data: BenchmarkData, benchmark: ListingBenchmar
             "pool are at the same level, and a seller keeps "
             f"{' to '.join(f'{share:.0%}' for share in setup.data.kept_words())} of a title's words.",
             f"- Training catalog: `{Path(setup.data.data).name}`, fingerprint `{data.settings['catalog']}`, "
-            f"{len(data.training)} rows; levels {setup.data.level_shares}.",
+            f"{len(data.training)} rows; levels {setup.data.level_shares}; "
+            f"{setup.data.wrong_titles:.0%} of the titles are of other products.",
             f"- Every system: {train.max_steps} steps of {train.batch_size * train.gradient_accumulation_steps} "
             f"pairs, the same ones in the same order, AdamW, seeds {bench.seeds}.",
             f"- Dual encoder: `{short(model.dual_encoder or '–')}`, frozen. Language model: {language}, {adapted}.",

@@ -9,6 +9,7 @@ import numpy as np
 from benchmark_folder import RESULT, write_whole
 from listings_gates import Gates
 
+_KINDS = ("metrics", "wrong_titles")
 Metrics = dict[str, np.ndarray]
 """`hit_rate@1`, `@10`, `@100` and `mrr` of every query `[Q]`, in [0, 1]."""
 
@@ -19,6 +20,7 @@ class Result:
     Attributes:
         settings: everything that the result depends on.
         metrics: by level.
+        wrong_titles: likewise, each query with the title of a product of another category.
         gates: by level, with `"own"` and `"mismatched"` titles; empty where the connector has no metadata gate.
         cost: `{"connector": {"parameters", "gflops"}, "item": {...}}`.
         training: `{"seconds", "steps", "pairs_per_second", "trainable"}`, the last one parameters.
@@ -27,6 +29,7 @@ class Result:
 
     settings: dict[str, Any]
     metrics: dict[str, Metrics]
+    wrong_titles: dict[str, Metrics]
     gates: dict[str, dict[str, Gates]]
     cost: dict[str, dict[str, float]]
     training: dict[str, float]
@@ -49,9 +52,12 @@ def save_result(folder: Path, result: Result) -> None:
         "cost": result.cost,
         "training": result.training,
         "seconds_per_1k": result.seconds_per_1k,
-        "metrics": {
-            level: {name: _rounded(values) for name, values in found.items()}
-            for level, found in result.metrics.items()
+        **{
+            kind: {
+                level: {name: _rounded(values) for name, values in found.items()}
+                for level, found in getattr(result, kind).items()
+            }
+            for kind in _KINDS
         },
         "gates": {
             level: {
@@ -67,9 +73,10 @@ def save_result(folder: Path, result: Result) -> None:
 def load_result(folder: Path) -> Result:
     """Reads what [`save_result`] wrote."""
     data = json.loads((folder / RESULT).read_text())
-    metrics = {
-        level: {name: np.array(values) for name, values in found.items()} for level, found in data["metrics"].items()
-    }
+    metrics, wrong_titles = (
+        {level: {name: np.array(values) for name, values in found.items()} for level, found in data[kind].items()}
+        for kind in _KINDS
+    )
     gates = {
         level: {
             title: Gates(**{name: np.array(values) for name, values in parts.items()})
@@ -77,7 +84,9 @@ def load_result(folder: Path) -> Result:
         }
         for level, found in data["gates"].items()
     }
-    return Result(data["settings"], metrics, gates, data["cost"], data["training"], data["seconds_per_1k"])
+    return Result(
+        data["settings"], metrics, wrong_titles, gates, data["cost"], data["training"], data["seconds_per_1k"]
+    )
 
 
 def _rounded(values: np.ndarray) -> list[float]:

@@ -149,10 +149,10 @@ def execute(setup: Setup, data: BenchmarkData, run: Run) -> None:
         trained.write_text(json.dumps(summary))  # last: it marks the folder as whole
     model = model.to(accelerator.device).eval()
     benchmark = data.benchmark(run.benchmark)
-    metrics, gates = score_model(setup, model, processor, benchmark, partial(data.features, run.benchmark))
+    scores = score_model(setup, model, processor, benchmark, partial(data.features, run.benchmark))
     seconds = seconds_per_1k(setup, model, processor, benchmark)
     cost = measure_model(model, processor, benchmark)
-    save_result(folder, Result(settings, metrics, gates, cost, json.loads(trained.read_text()), seconds))
+    save_result(folder, Result(settings, *scores, cost, json.loads(trained.read_text()), seconds))
     accelerator.end_training()
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     is_ours = run.system.name == OURS and run.seed == setup.bench.seed_numbers[0]
@@ -166,9 +166,11 @@ def score_model(
     processor: Any,
     benchmark: ListingBenchmark,
     features: Callable[[Part, Level], Path] | None = None,
-) -> tuple[dict[str, Metrics], dict[str, dict[str, Gates]]]:
+) -> tuple[dict[str, Metrics], dict[str, Metrics], dict[str, dict[str, Gates]]]:
     """
-    Metrics and gates by level, queries and pool at the same level.
+    By level, queries and pool at the same one: metrics, metrics of queries with wrong titles, and gates with both.
+
+    One product alone has no wrong title, and a connector without both gates no gates.
 
     Args:
         features: file of what the dual encoder says of a part; it runs on the pictures where this is None.
@@ -181,14 +183,18 @@ def score_model(
         )
 
     metrics: dict[str, Metrics] = {}
+    wrong_titles: dict[str, Metrics] = {}
     gates: dict[str, dict[str, Gates]] = {}
     for level in LEVELS:
-        asked, found = embedded("queries", level), embedded("pool", level)
-        queries, pool = benchmark.queries[level], benchmark.pool[level]
-        metrics[level] = item_metrics(asked.embeds, queries["item_id"][:], found.embeds, pool["item_id"][:])
-        if asked.metadata_gate is not None and len(queries) > 1:
-            gates[level] = {"own": Gates.of(asked), "mismatched": Gates.of(embedded("mismatched", level))}
-    return metrics, gates
+        own, pool = embedded("queries", level), embedded("pool", level)
+        queries, pooled = (rows[level]["item_id"][:] for rows in (benchmark.queries, benchmark.pool))
+        metrics[level] = item_metrics(own.embeds, queries, pool.embeds, pooled)
+        if len(queries) > 1:
+            wrong = embedded("mismatched", level)
+            wrong_titles[level] = item_metrics(wrong.embeds, queries, pool.embeds, pooled)
+            if own.metadata_gate is not None:
+                gates[level] = {"own": Gates.of(own), "mismatched": Gates.of(wrong)}
+    return metrics, wrong_titles, gates
 
 
 def seconds_per_1k(setup: Setup, model: TGQFormerModel, processor: Any, benchmark: ListingBenchmark) -> float:

@@ -24,9 +24,10 @@ class Scored:
     def __init__(self, ids: Sequence[str], results: Sequence[Result]):
         self.ids, self.results = list(ids), list(results)
 
-    def values(self, level: str, metric: str = MAIN) -> np.ndarray:
-        """`[Q]` in percent."""
-        return 100 * np.mean([result.metrics[level][metric] for result in self.results], axis=0)
+    def values(self, level: str, metric: str = MAIN, *, wrong_titles: bool = False) -> np.ndarray:
+        """`[Q]` in percent, of the queries as they are or with wrong titles."""
+        found = [result.wrong_titles if wrong_titles else result.metrics for result in self.results]
+        return 100 * np.mean([metrics[level][metric] for metrics in found], axis=0)
 
     def interval(self, level: str, metric: str = MAIN) -> BootstrapInterval:
         return bootstrap_interval(self.values(level, metric), groups=self.ids)
@@ -40,6 +41,10 @@ class Scored:
         theirs = other.values(level, metric)
         found = paired_bootstrap(self.values(level, metric), theirs, groups=self.ids)
         return {**found._asdict(), "relative": 100 * found.difference / theirs.mean() if theirs.mean() else None}
+
+    @property
+    def has_wrong_titles(self) -> bool:
+        return all(result.wrong_titles for result in self.results)
 
     @property
     def has_gates(self) -> bool:
@@ -68,6 +73,19 @@ def drop_table(systems: Mapping[str, Scored]) -> str:
         means = [f"{found.values(level).mean():.1f}" for level in LEVELS]
         rows.append([f"`{name}`", *means, interval_text(BootstrapInterval(*drop[:3])), share])
     return table(["system, H@10", *LEVELS, "clean − heavy", "of clean"], rows)
+
+
+def wrong_title_table(systems: Mapping[str, Scored]) -> str:
+    """What is left where a query has the title of a product of another category, and what that costs."""
+    rows = []
+    for name, found in systems.items():
+        cells = [f"`{name}`"]
+        for level in LEVELS:
+            wrong = found.values(level, wrong_titles=True)
+            lost = paired_bootstrap(found.values(level), wrong, groups=found.ids).difference
+            cells.append(f"{interval_text(bootstrap_interval(wrong, groups=found.ids))} ({-lost:+.1f})")
+        rows.append(cells)
+    return table(["system", *(f"H@10, {level} (change)" for level in LEVELS)], rows)
 
 
 def paired_numbers(systems: Mapping[str, Scored]) -> dict[str, dict[str, dict[str, dict[str, float | None]]]]:
@@ -232,6 +250,11 @@ def system_numbers(found: Scored) -> dict[str, Any]:
     return {
         "metrics": {
             level: {metric: found.interval(level, metric)._asdict() for metric in METRICS} for level in LEVELS
+        },
+        "wrong_titles": {
+            level: bootstrap_interval(found.values(level, wrong_titles=True), groups=found.ids)._asdict()
+            for level in LEVELS
+            if found.has_wrong_titles
         },
         "drop": {metric: found.drop(metric)._asdict() for metric in METRICS},
         "gates": gate_numbers(found),

@@ -158,6 +158,7 @@ def test_one_command_from_data_to_report(command, capsys, monkeypatch):
         "Systems",
         "Results",
         "Drop",
+        "Wrong titles",
         "Paired differences",
         "Learning rates",
         "Cost",
@@ -166,7 +167,7 @@ def test_one_command_from_data_to_report(command, capsys, monkeypatch):
     ):
         assert f"## {heading}\n" in text
     assert "Not run yet" not in text
-    assert text.count("\n| `mlp` |") == 6  # three levels, drop, differences, cost
+    assert text.count("\n| `mlp` |") == 7  # three levels, drop, wrong titles, differences, cost
     assert text.count("\n| `no_rr` |") == 1
     assert "a pool of 20, of them 8 distractors" in text
     assert Image.open(report / "hit_rate.png").width == 1800
@@ -184,6 +185,8 @@ def test_one_command_from_data_to_report(command, capsys, monkeypatch):
     theirs = numbers["systems"]["mlp"]["metrics"]["heavy"]["mrr"]["mean"]
     assert cell["difference"] == pytest.approx(ours["metrics"]["heavy"]["mrr"]["mean"] - theirs)
     assert cell["relative"] == pytest.approx(100 * cell["difference"] / theirs)
+    for found in numbers["systems"].values():
+        assert found["wrong_titles"].keys() == set(LEVELS)
     drop = ours["drop"]["mrr"]["difference"]
     assert drop == pytest.approx(ours["metrics"]["clean"]["mrr"]["mean"] - ours["metrics"]["heavy"]["mrr"]["mean"])
 
@@ -450,6 +453,8 @@ def test_results_are_read_as_they_were_written(command, tmp_path):
     assert (again.settings, again.summary, again.cost) == (result.settings, result.summary, result.cost)
     assert (again.training, again.seconds_per_1k) == (result.training, result.seconds_per_1k)
     for level in LEVELS:
+        for name, values in result.wrong_titles[level].items():
+            np.testing.assert_array_equal(again.wrong_titles[level][name], values)
         for title, gates in result.gates[level].items():
             for name, values in vars(gates).items():
                 assert values.shape == (12,)
