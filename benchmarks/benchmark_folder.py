@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_SETTINGS, RESULT = "settings.json", "result.json"
+SETTINGS, RESULT = "settings.json", "result.json"
 
 
 def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -16,7 +16,7 @@ def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         ValueError: it is that of a run with other settings; what differs is named.
     """
-    path = folder / _SETTINGS
+    path = folder / SETTINGS
     if path.is_file():
         differing = setting_differences(folder, settings)
         if differing:
@@ -31,7 +31,7 @@ def claim_folder(folder: Path, settings: Mapping[str, Any]) -> None:
 
 def setting_differences(folder: Path, settings: Mapping[str, Any]) -> list[str]:
     """What of a run's settings is not as in `settings`."""
-    return _differences(json.loads((folder / _SETTINGS).read_text()), json.loads(json.dumps(settings)))
+    return _differences(json.loads((folder / SETTINGS).read_text()), json.loads(json.dumps(settings)))
 
 
 def is_finished(folder: Path) -> bool:

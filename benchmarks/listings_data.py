@@ -1,5 +1,6 @@
 """Catalogs, benchmarks and training pairs of the listing benchmark, made once and read by every run."""
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmark_folder import claim_folder
+from benchmark_folder import SETTINGS, claim_folder
 from listings_arguments import AUTOCAST_TYPES, Setup
 from listings_features import write_features
 from listings_gates import PARTS, Part, listings_of
@@ -100,13 +101,13 @@ class BenchmarkData:
     def encode_pairs(self, seed: int) -> None:
         """Writes what the frozen dual encoder says of the training pairs, unless it is there."""
         folder = self._pairs_folder(seed)
-        features = self._claimed_features(folder.name)
+        features = self._claimed_features(folder.name, json.loads((folder / SETTINGS).read_text()))
         write_pair_features(folder, features, *self._model, **self._encoding)
 
     def encode_benchmark(self, name: str) -> None:
         """Writes what the frozen dual encoder says of a benchmark's listings, unless it is there."""
         benchmark = self.benchmark(name)
-        self._claimed_features(name)
+        self._claimed_features(name, {"content": benchmark.meta["content"]})
         for part in PARTS:
             for level in LEVELS:
                 path = self.features(name, part, level)
@@ -121,18 +122,17 @@ class BenchmarkData:
     def _features(self) -> Path:
         return self.setup.output / "data" / "features"
 
-    def _claimed_features(self, name: str) -> Path:
+    def _claimed_features(self, name: str, listings: dict[str, Any]) -> Path:
         """
         Raises:
-            ValueError: the features there are of another dual encoder, or computed in another way.
+            ValueError: the features there are of other `listings` or another dual encoder, or computed in another way.
         """
         model, data = self.setup.model, self.setup.data
         told = {name: model_settings(self.setup)[name] for name in ("dual_encoder", "max_title_length")}
         told |= {"mixed_precision": self.setup.train.mixed_precision, "image_size": data.image_size}
-        claim_folder(self._features, told | {"attn_implementation": model.attn_implementation})
-        folder = self._features / name
-        folder.mkdir(exist_ok=True)
-        return folder
+        told |= {"attn_implementation": model.attn_implementation, "listings": listings}
+        claim_folder(self._features / name, told)
+        return self._features / name
 
     @cached_property
     def _model(self) -> tuple[TGQFormerModel, TGQFormerProcessor]:

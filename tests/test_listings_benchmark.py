@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -407,6 +408,18 @@ def test_features_are_of_one_dual_encoder(command):
     assert command.call("--systems", OURS) == 0
     with pytest.raises(ValueError, match="mixed_precision: 'no' there, 'bf16' now"):
         command.call("--systems", OURS, "--mixed_precision", "bf16")
+
+
+def test_features_of_pairs_that_were_drawn_anew_are_not_read(command, shared):
+    """Were only the pairs deleted, their features would be of pictures that are gone."""
+    own = shared.folder / "again"
+    own.mkdir()
+    (command.output / "data").unlink()
+    (command.output / "data").symlink_to(own, target_is_directory=True)
+    assert command.call("--systems", OURS, "--max_steps", "2") == 0
+    shutil.rmtree(own / "pairs-seed0")
+    with pytest.raises(ValueError, match=r"listings.wrong_titles: 0.0 there, 0.5 now"):
+        command.call("--systems", OURS, "--max_steps", "2", "--wrong_titles", "0.5")
 
 
 def test_systems_start_alike_where_they_agree(setup):
