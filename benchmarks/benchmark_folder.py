@@ -40,13 +40,23 @@ def is_finished(folder: Path) -> bool:
 
 def _differences(found: Any, wanted: Any, path: str = "") -> list[str]:
     if isinstance(found, dict) and isinstance(wanted, dict):
-        # What `found` lacks is an argument that there was not yet; its default leaves things as they were.
+        # An argument that one of them lacks is one that the other version of this script had not.
         return [
             told
-            for name, value in found.items()
-            for told in _differences(value, wanted.get(name), f"{path}.{name}" if path else name)
+            for name in dict.fromkeys((*found, *wanted))
+            for told in _differences(
+                found.get(name, _ABSENT), wanted.get(name, _ABSENT), f"{path}.{name}" if path else name
+            )
         ]
     return [] if found == wanted else [f"{path}: {found!r} there, {wanted!r} now"]
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_ABSENT = _Absent()
 
 
 def write_whole(path: Path, text: str) -> None:

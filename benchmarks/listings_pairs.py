@@ -136,6 +136,19 @@ class StoredPairs(torch.utils.data.Dataset):
         shard, first = self._features[place]
         return pair | {"features": (shard.row(first), shard.row(first + 1))}
 
+    def agreement(self, samples: int) -> torch.Tensor:
+        """
+        Cosines of picture and title `[N]` of up to `samples` pairs' first listings, evenly spaced.
+
+        Raises:
+            ValueError: the pairs are read without features.
+        """
+        if self._features is None:
+            raise ValueError(f"'{self.folder}' is read without features.")
+        number = min(samples, len(self._features))
+        places = [place * len(self._features) // number for place in range(number)]
+        return torch.stack([shard.row(row)["agreement"] for shard, row in (self._features[place] for place in places)])
+
 
 def write_pair_features(folder: Path, features: Path, model: Any, processor: Any, **options: Any) -> None:
     """

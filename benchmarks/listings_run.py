@@ -236,6 +236,9 @@ def _train(
 ) -> tuple[TGQFormerModel, dict[str, float]]:
     """The trained model without adapters, and what the training took."""
     args = setup.model
+    pairs = data.pairs(run.seed)
+    if args.agreement_samples:
+        model.calibrate_agreement(pairs.agreement(args.agreement_samples))
     frozen = [model.dual_encoder, *([model.language_model] if args.freeze_language_model else [])]
     # Connectors draw different numbers as they start; adapters and dropout must not.
     set_seed(run.seed)
@@ -247,7 +250,7 @@ def _train(
     summary = train(
         accelerator,
         student,
-        data.pairs(run.seed),
+        pairs,
         FeatureCollator(processor),
         train_args,
         partial(ItemPairTask, weights=run.system.weights(setup.losses)),

@@ -14,6 +14,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from accelerate.utils import broadcast
+
 from tiger_fg_hf.data.catalog import catalog_fingerprint
 from tiger_fg_hf.data.item_pair_collator import ItemPairCollator
 from tiger_fg_hf.evaluation.item_retrieval import pair_metrics
@@ -25,6 +27,7 @@ from tiger_fg_hf.training.item_pair_setup import (
     build_listing_catalog,
     build_listing_pairs,
     build_tgq_former,
+    listing_agreement,
     listing_settings,
 )
 from tiger_fg_hf.training.launch import start_cpu_processes
@@ -40,6 +43,11 @@ def main(argv: list[str] | None = None) -> dict:
     with accelerator.main_process_first():
         catalog = build_listing_catalog(data_args, seed=train_args.seed)
     fingerprint = catalog_fingerprint(catalog)
+    pairs = build_listing_pairs(catalog, data_args, seed=train_args.seed)
+    if model_args.agreement_samples and model_args.model is None:
+        model.to(accelerator.device)
+        # What the first process measured, so that no rounding sets the others apart.
+        model.calibrate_agreement(broadcast(listing_agreement(model, processor, pairs, model_args.agreement_samples)))
     frozen = [model.dual_encoder, *([model.language_model] if model_args.freeze_language_model else [])]
     adapted = None
     if model_args.lora_rank:
@@ -49,8 +57,8 @@ def main(argv: list[str] | None = None) -> dict:
 
     evaluate = None
     if train_args.eval_every and accelerator.is_main_process:
-        pairs = build_eval_listings(data_args)
-        held_out = [pairs[row] for row in range(len(pairs))]
+        eval_pairs = build_eval_listings(data_args)
+        held_out = [eval_pairs[row] for row in range(len(eval_pairs))]
 
         def evaluate(model):
             return {f"eval/{name}": value for name, value in pair_metrics(model, processor, held_out).items()}
@@ -59,7 +67,7 @@ def main(argv: list[str] | None = None) -> dict:
     summary = train(
         accelerator,
         ItemPairStudent(adapted or model),
-        build_listing_pairs(catalog, data_args, seed=train_args.seed),
+        pairs,
         ItemPairCollator(processor),
         train_args,
         partial(ItemPairTask, weights=weights),

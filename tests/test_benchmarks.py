@@ -17,6 +17,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import immr  # noqa: E402
 import immr_run  # noqa: E402
+from benchmark_folder import claim_folder  # noqa: E402
 from immr_arguments import parse_setup  # noqa: E402
 from immr_data import BenchmarkData, TrueBoxPairs  # noqa: E402
 from immr_results import load_result, save_result  # noqa: E402
@@ -193,6 +194,19 @@ def test_other_settings_are_refused_and_left_out_of_the_report(command):
     assert "`image`" not in report
     with pytest.raises(ValueError, match="limit: 24 there, 23 now"):
         command.call(*flags, "--limit", "23")
+
+
+def test_a_folder_of_another_versions_arguments_is_refused(tmp_path):
+    """An argument that there was not then, or is not now, may have another value than it would have had."""
+    settings = {"steps": 4, "model": {"rank": 2}}
+    claim_folder(tmp_path / "run", settings)
+    claim_folder(tmp_path / "run", settings)
+    for changed, told in (
+        ({"steps": 4, "model": {"rank": 2, "samples": 512}}, "model.samples: nothing there, 512 now"),
+        ({"model": {"rank": 2}}, "steps: 4 there, nothing now"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            claim_folder(tmp_path / "run", changed)
 
 
 def test_ablations_learn_at_the_rate_of_tiger_fg(command):

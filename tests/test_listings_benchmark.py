@@ -386,6 +386,7 @@ def test_training_on_features_is_training_on_the_pictures(setup):
     model, processor = start_model(setup, BY_NAME[OURS], 0)
     model.eval()
     shown, kept = StoredPairs(setup.output / "data" / "pairs-seed0", 16), data.pairs(0)
+    agreement = []
     for keys in EpochBatchSampler(16, 4, 4, seed=0):
         pictures = ItemPairCollator(processor)([shown[key] for key in keys])
         features = FeatureCollator(processor)([kept[key] for key in keys])
@@ -402,6 +403,13 @@ def test_training_on_features_is_training_on_the_pictures(setup):
         ]
         assert any(part is not None and part.any() for part in gradients[0])
         torch.testing.assert_close(*gradients)
+        given = (pictures[f"first_{name}"] for name in ("pixel_values", "title_input_ids", "title_attention_mask"))
+        agreement.append(model.encode_pair(*given).agreement)
+    agreement = torch.cat(agreement)
+    torch.testing.assert_close(kept.agreement(100), agreement)
+    torch.testing.assert_close(kept.agreement(4), agreement[::4])
+    with pytest.raises(ValueError, match="read without features"):
+        shown.agreement(4)
 
 
 def test_features_are_of_one_dual_encoder(command):

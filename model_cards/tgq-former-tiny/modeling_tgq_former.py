@@ -293,6 +293,22 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         pair.agreement = torch.where(pair.title_mask.any(dim=-1), cosine, torch.zeros_like(cosine))
         return pair
 
+    def calibrate_agreement(self, agreement: torch.Tensor) -> None:
+        """
+        Makes a fresh metadata gate hear `S_title` as far as it differs between listings, whatever its unit.
+
+        Cosines of a dual encoder lie close together: as they are, the other signals drown them. The gate's first layer
+        takes in that they count in standard deviations from their mean. Without such a gate nothing changes.
+
+        Args:
+            agreement (`torch.Tensor` of shape `(N,)`): `S_title` of listings like those of the training, as
+                [`encode_pair`] gives it. Where all are equal, as without titles, they only lose their mean.
+        """
+        gate = getattr(self.connector.network, "metadata_gate", None)
+        if gate is not None:
+            std = float(agreement.double().std(correction=0))
+            gate.hidden.standardise_first(float(agreement.double().mean()), std if std > 0 else 1.0)
+
     def embed(
         self,
         pair: TGQFormerPair | None = None,

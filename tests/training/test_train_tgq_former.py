@@ -16,6 +16,8 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenize
 from tiger_fg_hf import TGQFormerModel, TGQFormerProcessor
 from tiger_fg_hf.objectives.item_pairs import ItemPairStudent, ItemPairTask
 from tiger_fg_hf.training.grad_cache import GradCache
+from tiger_fg_hf.training.item_pair_arguments import ListingArguments
+from tiger_fg_hf.training.item_pair_setup import build_listing_catalog, build_listing_pairs, listing_agreement
 
 peft = pytest.importorskip("peft", reason="adapters need the extra 'lora'")
 
@@ -131,6 +133,31 @@ def test_adapters_and_the_merged_model(train, pretrained, tmp_path, connector):
         found, merged = adapted(**inputs).embeds, model(**inputs).embeds
     torch.testing.assert_close(found, merged, atol=1e-5, rtol=0)
     assert not torch.allclose(before, merged, atol=1e-3)
+
+
+def test_the_gate_is_calibrated_on_listings_of_the_training(train, pretrained, catalog_folder, tmp_path):
+    """Which a model that is trained on, and `--agreement_samples 0`, leave as they are."""
+    weights = {}
+    for name, changes in (
+        ("calibrated", {}),
+        ("plain", {"agreement_samples": 0}),
+        ("on", dict.fromkeys((*pretrained, "max_title_length")) | {"model": str(tmp_path / "plain"), "lora_rank": 4}),
+    ):
+        train("tgq_former", tmp_path / name, **{**pretrained, **changes}, head_lr=0.0)
+        found = load_file(tmp_path / name / "model.safetensors")
+        weights[name] = found["connector.network.metadata_gate.hidden.weight"]
+    data = ListingArguments(data=str(catalog_folder), image_size=48)
+    model, processor = (kind.from_pretrained(tmp_path / "plain") for kind in (TGQFormerModel, TGQFormerProcessor))
+    pairs = build_listing_pairs(build_listing_catalog(data, seed=0), data, seed=0)
+    agreement = listing_agreement(model, processor, pairs, 1000, batch_size=5)
+    expected = []
+    for row in range(len(pairs)):
+        picture, text = pairs[row]["images"][0], pairs[row]["texts"][0]
+        expected.append(model(**processor(images=[picture], text=[text], return_tensors="pt")).agreement)
+    torch.testing.assert_close(agreement, torch.cat(expected), atol=1e-5, rtol=0)
+    ratio = weights["plain"][:, 0] / weights["calibrated"][:, 0]
+    torch.testing.assert_close(ratio, agreement.std(correction=0).expand_as(ratio), atol=0, rtol=1e-3)
+    torch.testing.assert_close(weights["on"], weights["plain"])
 
 
 def test_resumed_is_uninterrupted(train, pretrained, tmp_path, monkeypatch):

@@ -124,6 +124,13 @@ class TGQFormerArguments:
     max_text_length: int | None = field(default=None, metadata={"help": "Tokens of a prompt; 64 by default."})
     max_title_length: int | None = field(default=None, metadata={"help": "Tokens of a title; 52 by default."})
     instruction: str | None = field(default=None, metadata={"help": "What stands before every prompt."})
+    agreement_samples: int = field(
+        default=512,
+        metadata={
+            "help": "Listings whose cosines of picture and title tell a fresh model's gate in what unit to read them; "
+            "0: as they are."
+        },
+    )
     lora_rank: int = field(default=16, metadata={"help": "Rank of the language model's adapters; 0 trains it whole."})
     lora_alpha: int = field(default=32, metadata={"help": "Alpha of the adapters."})
     lora_dropout: float = field(default=0.0, metadata={"help": "Dropout of the adapters."})
@@ -138,6 +145,8 @@ class TGQFormerArguments:
             self.model_config = json.loads(self.model_config)
         if self.freeze_language_model and self.lora_rank:
             raise ValueError("--freeze_language_model needs --lora_rank 0: adapters would train it.")
+        if self.agreement_samples < 0:
+            raise ValueError(f"--agreement_samples must not be negative, got {self.agreement_samples}.")
         own = self.model_config or {}
         if "connector" in own and self.connector is not None:
             raise ValueError("--connector and a connector in --model_config: give one of them.")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, VisionTextDualEncoderModel
 
+from ..catalog.encode import split_rows
 from ..data.listings import ListingConfig, ListingPairDataset, ListingSynthesizer
 from ..data.promotions import FontSet
 from ..data.tokenizer import train_sentencepiece_tokenizer
@@ -181,6 +182,30 @@ def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[
     if args.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     return model, processor
+
+
+@torch.no_grad()
+def listing_agreement(
+    model: TGQFormerModel, processor: TGQFormerProcessor, pairs: Any, samples: int, *, batch_size: int = 64
+) -> torch.Tensor:
+    """
+    `S_title` `[N]` of listings of the training, for [`TGQFormerModel.calibrate_agreement`].
+
+    Args:
+        pairs: a [`ListingPairDataset`]; it gives the first listings of up to `samples` products, evenly spaced.
+    """
+    number = min(samples, len(pairs))
+    found = []
+    for places in split_rows(range(number), batch_size, "batch_size"):
+        listings = [pairs[place * len(pairs) // number] for place in places]
+        inputs = processor(
+            images=[listing["images"][0] for listing in listings],
+            text=[listing["texts"][0] for listing in listings],
+            return_tensors="pt",
+        ).to(model.device)
+        names = ("pixel_values", "title_input_ids", "title_attention_mask")
+        found.append(model.encode_pair(*(inputs[name] for name in names)).agreement)
+    return torch.cat(found)
 
 
 def _title_padding(dual_encoder: PreTrainedModel) -> str:

@@ -219,6 +219,29 @@ def test_modulation_is_the_formula():
     torch.testing.assert_close(found.tokens, network.projector(torch.cat([found.metadata, found.exploratory], dim=1)))
 
 
+def test_a_calibrated_gate_hears_agreement_in_standard_deviations():
+    """As if the cosines came standardised; the other gate, and connectors without them, stay as they are."""
+    model, inputs = tiny_tgq_model(), tiny_tgq_inputs()
+    pair = model.encode_pair(*list(inputs.values())[:3])
+    mean, std = pair.agreement.mean(), pair.agreement.std(correction=0)
+    plain = model.connector(**pair)
+    expected = model.connector(**{**pair, "agreement": (pair.agreement - mean) / std})
+    model.calibrate_agreement(pair.agreement)
+    found = model.connector(**pair)
+    torch.testing.assert_close(found.metadata_gate, expected.metadata_gate)
+    assert not torch.allclose(found.metadata_gate, plain.metadata_gate, atol=1e-3)
+    assert torch.equal(found.exploratory_gate, plain.exploratory_gate)
+    same = tiny_tgq_model()
+    expected = same.connector(**{**pair, "agreement": pair.agreement - 0.5})
+    same.calibrate_agreement(torch.full((3,), 0.5))
+    torch.testing.assert_close(same.connector(**pair).metadata_gate, expected.metadata_gate)
+    for changes in ({"gated": False}, {"connector": "mlp"}):
+        other = tiny_tgq_model(**changes)
+        before = {name: value.clone() for name, value in other.state_dict().items()}
+        other.calibrate_agreement(pair.agreement)
+        assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+
+
 def test_only_the_metadata_stream_knows_the_title_before_they_meet():
     """Titles change the exploratory stream through self-attention alone, and its gate not at all of itself."""
     model, inputs = tiny_tgq_model(), tiny_tgq_inputs()

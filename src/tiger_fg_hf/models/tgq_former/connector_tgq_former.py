@@ -204,6 +204,12 @@ class TGQFormerGateInput(nn.Linear):
         scales = [torch.full((width,), 1 / (length * len(self.signals) ** 0.5)) for width, length in self.signals]
         return torch.cat(scales)
 
+    @torch.no_grad()
+    def standardise_first(self, mean: float, std: float) -> None:
+        """Scales and shifts what the layer makes of the first number, as if that came less `mean`, by `std`."""
+        self.weight[:, 0] /= std
+        self.bias -= self.weight[:, 0] * mean
+
 
 class TGQFormerGateOutput(nn.Linear):
     """Last layer of a gate: zero at the start, so that modulation starts as the identity."""
