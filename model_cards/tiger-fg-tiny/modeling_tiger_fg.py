@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
@@ -111,9 +112,12 @@ class TigerFGPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
 
     @classmethod
-    def from_pretrained(cls, *args, **kwargs) -> PreTrainedModel:
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs) -> PreTrainedModel:
         """As transformers has it, but from safetensors alone: a pickle can run code when it is read."""
-        return super().from_pretrained(*args, **{"use_safetensors": True, **kwargs})
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **{"use_safetensors": True, **kwargs})
+        except SafetensorError as error:
+            raise OSError(f"The weights of '{pretrained_model_name_or_path}' cannot be read: {error}") from error
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

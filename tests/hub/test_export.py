@@ -157,7 +157,7 @@ def test_folder_holds_the_code_and_names_it(exported, kind):
 
 @pytest.mark.parametrize("trust", [False, True])
 @KINDS
-def test_loads_into_our_classes_where_the_package_is(exported, kind, trust):
+def test_loads_into_our_classes_where_the_package_is(exported, kind, trust, tmp_path):
     folder = exported[0] / kind
     assert type(AutoConfig.from_pretrained(folder, trust_remote_code=trust)) is CLASSES[kind][0]
     assert type(AutoModel.from_pretrained(folder, trust_remote_code=trust)) is CLASSES[kind][1]
@@ -167,6 +167,8 @@ def test_loads_into_our_classes_where_the_package_is(exported, kind, trust):
     loaded = CLASSES[kind][1].from_pretrained(folder)
     for name, parameter in exported[1][kind].named_parameters():
         assert torch.equal(loaded.get_parameter(name), parameter), name
+    loaded.save_pretrained(tmp_path)
+    assert "auto_map" not in (tmp_path / "config.json").read_text()
 
 
 @KINDS

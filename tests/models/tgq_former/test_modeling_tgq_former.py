@@ -422,6 +422,20 @@ def test_a_backbone_that_is_no_dual_encoder_is_refused(tmp_path):
         TGQFormerModel.from_backbones(str(tmp_path), str(tmp_path))
 
 
+def test_a_folder_of_another_model_is_refused(tmp_path):
+    BertModel(BertConfig(**LANGUAGE["bert"]().to_diff_dict())).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="holds a 'bert' checkpoint; a 'tgq_former' one cannot be read"):
+        TGQFormerModel.from_pretrained(tmp_path)
+
+
+def test_damaged_weights_are_named(tmp_path):
+    tiny_tgq_model().save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(OSError, match=f"weights of '{tmp_path}' cannot be read"):
+        TGQFormerModel.from_pretrained(tmp_path)
+
+
 def test_temperature_is_bounded_and_finds_its_way_back():
     model = tiny_tgq_model(logit_scale_max=10.0)
     with torch.no_grad():

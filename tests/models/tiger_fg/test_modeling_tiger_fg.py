@@ -15,6 +15,7 @@ from transformers import (
     Siglip2Model,
     SiglipConfig,
     SiglipModel,
+    ViTConfig,
     ViTModel,
 )
 
@@ -308,6 +309,21 @@ def test_a_towers_folder_is_refused_by_the_other_models(tmp_path):
     for wrong in (TigerFGModel, TigerFGItemModel):
         with pytest.raises(ValueError, match="holds a 'tiger_fg_query' checkpoint"):
             wrong.from_pretrained(tmp_path)
+
+
+def test_damaged_weights_are_named(tmp_path):
+    tiny_model("query").save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(OSError, match=f"weights of '{tmp_path}' cannot be read"):
+        TigerFGQueryModel.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [TigerFGModel, TigerFGQueryModel, TigerFGItemModel])
+def test_a_folder_of_another_model_is_refused(wrong, tmp_path):
+    ViTConfig().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="holds a 'vit' checkpoint"):
+        wrong.from_pretrained(tmp_path)
 
 
 def test_pickled_weights_are_refused(tmp_path):

@@ -169,6 +169,21 @@ class TGQFormerConfig(PreTrainedConfig):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
 
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
+        config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        if not cls.__module__.startswith("transformers_modules"):
+            # It names code in the folder that was read, which this installed class does not use; saved elsewhere, it
+            # would name code that is not there.
+            config_dict.pop("auto_map", None)
+        found = config_dict.get("model_type", cls.model_type)
+        if found != cls.model_type:
+            raise ValueError(
+                f"'{pretrained_model_name_or_path}' holds a '{found}' checkpoint; a '{cls.model_type}' one cannot be "
+                "read from it."
+            )
+        return config_dict, kwargs
+
     @property
     def image_width(self) -> int:
         """Width of the dual encoder's image tokens."""

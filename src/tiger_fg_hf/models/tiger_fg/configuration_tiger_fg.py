@@ -197,9 +197,10 @@ def _require_positive(config: PreTrainedConfig, name: str) -> None:
 
 
 def _as_model_type(config_dict: dict, config_class: type, source) -> dict:
-    """A joint configuration read as that of one tower; another tower's is refused, because its weights are absent."""
-    found, wanted = config_dict.get("model_type"), config_class.model_type
-    if found == wanted or found not in ("tiger_fg", "tiger_fg_query", "tiger_fg_item"):
+    """A joint configuration read as that of one tower; any other model's is refused: the weights are not there."""
+    wanted = config_class.model_type
+    found = config_dict.get("model_type", wanted)
+    if found == wanted:
         return config_dict
     if found != "tiger_fg":
         raise ValueError(f"'{source}' holds a '{found}' checkpoint; a '{wanted}' one cannot be read from it.")
