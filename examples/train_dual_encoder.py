@@ -20,6 +20,7 @@ from tiger_fg_hf.training.item_pair_setup import (
     build_dual_encoder,
     build_listing_catalog,
     build_listing_pairs,
+    frozen_encoders,
     listing_settings,
     with_titles,
 )
@@ -44,12 +45,12 @@ def main(argv: list[str] | None = None) -> dict:
         train_args,
         partial(ItemPairTask, weights=ItemPairWeights(rr=0.0)),
         num_workers=data_args.num_workers,
-        frozen=[model.text_model] if model_args.freeze_text else [],
+        frozen=frozen_encoders(model_args, model),
         fixed={
             "catalog": fingerprint,
             "listings": listing_settings(data_args),
             "max_title_length": model_args.max_title_length,
-            "freeze_text": model_args.freeze_text,
+            "frozen": [model_args.freeze_text, model_args.freeze_vision],
         },
         facts={
             "data": {"fingerprint": fingerprint, "rows": len(catalog)},

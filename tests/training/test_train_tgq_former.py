@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 from tiny_tgq import tiny_pair_batch, tiny_tgq_model
 from tiny_training import load_script, read_history
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer, BertConfig, ViTConfig
 
 from tiger_fg_hf import TGQFormerModel, TGQFormerProcessor
 from tiger_fg_hf.objectives.item_pairs import ItemPairStudent, ItemPairTask
@@ -250,6 +250,26 @@ def test_dual_encoders_learn_from_titles_alone(train, tmp_path, catalog_folder, 
     assert f"{len(catalog) // 2} of {len(catalog)} rows have no title" in caplog.text
     with pytest.raises(ValueError, match="No row of the catalog has a title"):
         train("dual_encoder", tmp_path / "other", data=str(tmp_path / "none"), dual_encoder_config=DUAL)
+
+
+def test_a_dual_encoder_of_two_encoders_learns_what_is_not_frozen(train, tmp_path, dual_encoder):
+    """The image's own layers stay bit for bit; the head that no vision encoder by itself was trained with learns."""
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(dual_encoder)
+    AutoModel.from_config(ViTConfig(**_SIZE, image_size=48, patch_size=16)).save_pretrained(tmp_path / "vision")
+    AutoModel.from_config(BertConfig(**_SIZE, vocab_size=len(tokenizer))).save_pretrained(tmp_path / "text")
+    tokenizer.save_pretrained(tmp_path / "text")
+    pair = {"vision": str(tmp_path / "vision"), "text": str(tmp_path / "text"), "projection_dim": 16}
+    for frozen, other in (("vision", "text"), ("text", "vision")):
+        train("dual_encoder", tmp_path / f"frozen-{frozen}", **pair, **{f"freeze_{frozen}": True})
+        trained = AutoModel.from_pretrained(tmp_path / f"frozen-{frozen}")
+        changed = {}
+        for part in (frozen, other):
+            before = AutoModel.from_pretrained(tmp_path / part).state_dict()
+            found = getattr(trained, f"{part}_model").state_dict()
+            changed[part] = {name for name, value in before.items() if not torch.equal(found[name], value)}
+        assert changed[frozen] == ({"pooler.dense.weight", "pooler.dense.bias"} if frozen == "vision" else set())
+        assert len(changed[other]) > 10
 
 
 def test_unclear_dual_encoders_are_named(train, tmp_path):

@@ -87,6 +87,10 @@ class DualEncoderArguments:
     freeze_text: bool = field(
         default=False, metadata={"help": "Keep the text encoder as it is, but for its projection."}
     )
+    freeze_vision: bool = field(
+        default=False,
+        metadata={"help": "Keep the vision encoder as it is, but for pooler and projection: locked-image tuning."},
+    )
     attn_implementation: str | None = field(default=None, metadata={"help": "'eager', 'sdpa', 'flash_attention_2'."})
 
     def __post_init__(self):

@@ -115,8 +115,12 @@ def build_dual_encoder(
             AutoConfig.for_model(settings.pop("model_type"), **settings), attn_implementation=attention
         )
         statistics = {}
-    if args.freeze_text:
-        model.text_model.requires_grad_(False)
+    for frozen in frozen_encoders(args, model):
+        frozen.requires_grad_(False)
+    if args.freeze_vision and isinstance(model, VisionTextDualEncoderModel):
+        pooler = getattr(model.vision_model, "pooler", None)
+        if pooler is not None:  # encoders that were trained by themselves often lack its weights
+            pooler.requires_grad_(True)
     processor = TGQFormerProcessor(
         _image_processor(data, statistics),
         tokenizer,
@@ -125,6 +129,15 @@ def build_dual_encoder(
         title_padding=_title_padding(model),
     )
     return model, processor
+
+
+def frozen_encoders(args: DualEncoderArguments, model: PreTrainedModel) -> list[torch.nn.Module]:
+    """Encoders of a dual encoder that stay as they are."""
+    return [
+        encoder
+        for encoder, frozen in ((model.text_model, args.freeze_text), (model.vision_model, args.freeze_vision))
+        if frozen
+    ]
 
 
 def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[TGQFormerModel, TGQFormerProcessor]:
