@@ -9,11 +9,13 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
+from tiny import tiny_model
 from tiny_tgq import tiny_pair_batch, tiny_tgq_model
 from tiny_training import load_script, read_history
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer, BertConfig, ViTConfig
 
-from tiger_fg_hf import TGQFormerModel, TGQFormerProcessor
+from tiger_fg_hf import TGQFormerModel, TGQFormerProcessor, TigerFGProcessor
+from tiger_fg_hf.models.tiger_fg.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
 from tiger_fg_hf.objectives.item_pairs import ItemPairStudent, ItemPairTask
 from tiger_fg_hf.training.grad_cache import GradCache
 from tiger_fg_hf.training.item_pair_arguments import ListingArguments
@@ -270,6 +272,26 @@ def test_a_dual_encoder_of_two_encoders_learns_what_is_not_frozen(train, tmp_pat
             changed[part] = {name for name, value in before.items() if not torch.equal(found[name], value)}
         assert changed[frozen] == ({"pooler.dense.weight", "pooler.dense.bias"} if frozen == "vision" else set())
         assert len(changed[other]) > 10
+
+
+def test_a_dual_encoder_may_see_as_a_tiger_fg_does(train, tmp_path, dual_encoder):
+    """`--vision` takes its folder, and pictures are normalised as it was trained with."""
+    tokenizer = AutoTokenizer.from_pretrained(dual_encoder)
+    AutoModel.from_config(BertConfig(**_SIZE, vocab_size=len(tokenizer))).save_pretrained(tmp_path / "text")
+    tokenizer.save_pretrained(tmp_path / "text")
+    torch.manual_seed(0)
+    model = tiny_model().eval()
+    model.save_pretrained(tmp_path / "tiger")
+    statistics = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    TigerFGProcessor(TigerFGImageProcessorPil(**statistics), tokenizer).save_pretrained(tmp_path / "tiger")
+    pair = {"vision": str(tmp_path / "tiger"), "text": str(tmp_path / "text"), "projection_dim": 16}
+    train("dual_encoder", tmp_path / "dual-encoder", **pair, freeze_vision=True)
+    found = AutoModel.from_pretrained(tmp_path / "dual-encoder").eval()
+    pixels = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = model.vision_model(pixels).last_hidden_state
+        torch.testing.assert_close(found.vision_model(pixels).last_hidden_state, expected)
+    assert list(AutoImageProcessor.from_pretrained(tmp_path / "dual-encoder").image_mean) == statistics["image_mean"]
 
 
 def test_unclear_dual_encoders_are_named(train, tmp_path):

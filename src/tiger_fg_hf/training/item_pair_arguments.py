@@ -71,7 +71,9 @@ class DualEncoderArguments:
     """Which image-text dual encoder is trained."""
 
     dual_encoder: str | None = field(default=None, metadata={"help": "Dual encoder (CLIP, ...) to train on."})
-    vision: str | None = field(default=None, metadata={"help": "Pretrained vision encoder of a fresh dual encoder."})
+    vision: str | None = field(
+        default=None, metadata={"help": "Pretrained vision encoder of a fresh dual encoder, or a TIGER-FG."}
+    )
     text: str | None = field(default=None, metadata={"help": "Pretrained text encoder of it."})
     dual_encoder_config: dict[str, Any] | str | None = field(
         default=None,

@@ -5,7 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, VisionTextDualEncoderModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedModel,
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
+)
 
 from ..catalog.encode import split_rows
 from ..data.listings import ListingConfig, ListingPairDataset, ListingSynthesizer
@@ -14,7 +21,9 @@ from ..data.tokenizer import train_sentencepiece_tokenizer
 from ..models.tgq_former.dual_encoder_tgq_former import pads_titles
 from ..models.tgq_former.modeling_tgq_former import TGQFormerModel
 from ..models.tgq_former.processing_tgq_former import TGQFormerProcessor
+from ..models.tiger_fg.configuration_tiger_fg import TigerFGQueryConfig
 from ..models.tiger_fg.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
+from ..models.tiger_fg.modeling_tiger_fg import TigerFGQueryModel
 from .arguments import DataArguments
 from .item_pair_arguments import DualEncoderArguments, ListingArguments, TGQFormerArguments
 from .setup import build_catalog, build_clutter, build_eval_catalog, catalog_texts, pixel_statistics
@@ -97,9 +106,7 @@ def build_dual_encoder(
         )
         tokenizer, statistics = AutoTokenizer.from_pretrained(args.dual_encoder), pixel_statistics(args.dual_encoder)
     elif args.vision is not None:
-        model = VisionTextDualEncoderModel.from_vision_text_pretrained(
-            args.vision, args.text, projection_dim=args.projection_dim
-        )
+        model = _paired_encoders(args)
         if attention is not None:
             model.set_attn_implementation(attention)
         tokenizer, statistics = AutoTokenizer.from_pretrained(args.text), pixel_statistics(args.vision)
@@ -129,6 +136,22 @@ def build_dual_encoder(
         title_padding=_title_padding(model),
     )
     return model, processor
+
+
+def _paired_encoders(args: DualEncoderArguments) -> VisionTextDualEncoderModel:
+    """A fresh dual encoder of two pretrained encoders; a TIGER-FG's vision encoder is taken from its folder."""
+    if not isinstance(AutoConfig.from_pretrained(args.vision), TigerFGQueryConfig):
+        return VisionTextDualEncoderModel.from_vision_text_pretrained(
+            args.vision, args.text, projection_dim=args.projection_dim
+        )
+    trained = TigerFGQueryModel.from_pretrained(args.vision, dtype=torch.float32).vision_model
+    vision = AutoModel.from_config(trained.config)
+    vision.load_state_dict(trained.state_dict(), strict=False)  # TIGER-FG has no pooling head, which stays fresh
+    text = AutoModel.from_pretrained(args.text, dtype=torch.float32)
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(
+        vision.config, text.config, projection_dim=args.projection_dim
+    )
+    return VisionTextDualEncoderModel(config, vision_model=vision, text_model=text)
 
 
 def frozen_encoders(args: DualEncoderArguments, model: PreTrainedModel) -> list[torch.nn.Module]:
