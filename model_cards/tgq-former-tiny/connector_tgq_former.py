@@ -56,6 +56,8 @@ def eager_attention_forward(
 class TGQFormerAttention(nn.Module):
     """Multi-head attention from queries `[B, Q, d]` to tokens `[B, N, token_width]`."""
 
+    linear = nn.Linear
+
     def __init__(self, config: TGQFormerConfig, token_width: int | None = None):
         super().__init__()
         self.config = config
@@ -63,10 +65,10 @@ class TGQFormerAttention(nn.Module):
         self.head_dim = width // config.connector_num_attention_heads
         self.scaling = self.head_dim**-0.5
         self.is_causal = False
-        self.q_proj = nn.Linear(width, width)
-        self.k_proj = nn.Linear(token_width or width, width)
-        self.v_proj = nn.Linear(token_width or width, width)
-        self.out_proj = nn.Linear(width, width)
+        self.q_proj = self.linear(width, width)
+        self.k_proj = self.linear(token_width or width, width)
+        self.v_proj = self.linear(token_width or width, width)
+        self.out_proj = self.linear(width, width)
 
     def forward(self, queries: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         def heads(states: torch.Tensor) -> torch.Tensor:
@@ -88,8 +90,18 @@ class TGQFormerAttention(nn.Module):
         return self.out_proj(output.flatten(2)), weights
 
 
+class TGQFormerCrossProjection(nn.Linear):
+    """
+    Projection of cross-attention. At the start it keeps the size of its inputs, whatever their width.
+
+    As small as other layers start, what a query reads in the picture would be lost beside what it is itself.
+    """
+
+
 class TGQFormerCrossAttention(TGQFormerAttention):
     """Attention to image tokens; a class of its own, so that its weights can be recorded."""
+
+    linear = TGQFormerCrossProjection
 
 
 class TGQFormerMLP(nn.Module):

@@ -162,6 +162,20 @@ def test_low_precision(dtype, tmp_path):
     assert ((found.float() * run(model, inputs).embeds).sum(-1) > 0.99).all()
 
 
+@pytest.mark.parametrize("connector", ["tgq_former", "q_former", "perceiver_resampler"])
+def test_queries_of_a_fresh_connector_read_the_picture(connector):
+    """What leaves a query differs between pictures, of one title, more than it is the same."""
+    torch.manual_seed(0)
+    config = tiny_tgq_config(connector=connector, connector_hidden_size=192, connector_intermediate_size=384)
+    model = TGQFormerConnector(config).eval()
+    read = {}
+    model.network.projector.register_forward_pre_hook(lambda module, inputs: read.update(states=inputs[0]))
+    with torch.no_grad():
+        model(torch.randn(32, 10, 32), torch.randn(32, 16), torch.randn(1, 5, 32).expand(32, -1, -1))
+    of_picture = read["states"].var(dim=0).mean(dim=-1)
+    assert (of_picture > 0.5 * read["states"].pow(2).mean(dim=(0, 2))).all()
+
+
 def test_gates_start_as_the_identity():
     """A fresh model is that without gates, but for their parameters."""
     torch.manual_seed(0)

@@ -24,6 +24,7 @@ from .connector_baselines_tgq_former import (
 from .connector_tgq_former import (
     TGQFormerConnectorOutput,
     TGQFormerCrossAttention,
+    TGQFormerCrossProjection,
     TGQFormerGateInput,
     TGQFormerGateOutput,
     TGQFormerHybridQueryConnector,
@@ -111,6 +112,9 @@ class TGQFormerPreTrainedModel(PreTrainedModel):
         # Only modules with parameters of their own come here when the code is not transformers' own.
         if isinstance(module, TGQFormerGateOutput):
             init.zeros_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, TGQFormerCrossProjection):
+            init.normal_(module.weight, std=module.in_features**-0.5)
             init.zeros_(module.bias)
         elif isinstance(module, TGQFormerGateInput):
             scale = module.initial_scale().to(module.weight)
