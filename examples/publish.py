@@ -14,7 +14,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from transformers import AutoModel, AutoProcessor
 
-from tiger_fg_hf.hub.card import write_card
+from tiger_fg_hf.hub.card import check_results, write_card
 from tiger_fg_hf.hub.export import export_with_code
 
 
@@ -36,14 +36,21 @@ def main(argv: list[str] | None = None) -> None:
         name, _, path = entry.partition("=")
         if not path:
             parser.error(f"--results wants NAME=FILE, got {entry!r}")
-        results[name] = json.loads(Path(path).read_text())
+        try:
+            results[name] = json.loads(Path(path).read_text())
+        except json.JSONDecodeError as error:
+            parser.error(f"--results: {path} is not JSON: {error}")
+    check_results(args.run, results)
+    summary = Path(args.run, "train_summary.json")
+    if not summary.is_file():
+        parser.error(f"--run: {args.run!r} is not the folder of a finished training, it has no {summary.name}")
 
     export_with_code(AutoModel.from_pretrained(args.run), AutoProcessor.from_pretrained(args.run), args.folder)
     write_card(
         args.folder,
         name=args.name,
         description=args.description,
-        summary=json.loads(Path(args.run, "train_summary.json").read_text()),
+        summary=json.loads(summary.read_text()),
         results=results,
         training_data=args.training_data,
         hardware=args.hardware,

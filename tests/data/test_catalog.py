@@ -202,6 +202,13 @@ def test_split_must_be_named_among_several(tmp_path):
     assert len(load_catalog(tmp_path / "saved", split="test")) == 2
 
 
+@pytest.mark.parametrize("name", ["items.parquet", "items.jsonl", "items.csv"])
+def test_damaged_files_are_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b'{"a":\x00"\nb,c,"d\n1\n')
+    with pytest.raises(ValueError, match=rf"{name} cannot be read as"):
+        load_catalog(tmp_path / name)
+
+
 def test_missing_and_unknown_files(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"items\.parquet does not exist"):
         load_catalog(tmp_path / "items.parquet")

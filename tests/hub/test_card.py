@@ -97,3 +97,10 @@ def test_other_checkpoints_have_no_card(tmp_path):
 def test_a_folder_without_checkpoint_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_card(tmp_path, results={"Drawn clutter": json.loads(json.dumps(RESULT))}, **FACTS)
+
+
+def test_results_of_another_evaluation_are_refused_by_name(tmp_path):
+    tiny_tgq_model().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"results of 'Drawn clutter' lack hit_rate@1.* of a 'tgq_former' evaluation"):
+        write_card(tmp_path, results={"Drawn clutter": RESULT}, **FACTS)
+    assert not (tmp_path / "README.md").exists()

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import datasets
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+from datasets.exceptions import DatasetGenerationError
 
 Columns: TypeAlias = Mapping[str, str | Sequence[str]]
 
@@ -266,7 +267,10 @@ def _open(
             if path.suffix.lower() == ".tsv":
                 options["sep"] = "\t"
             builder = _BUILDERS[path.suffix.lower()]
-            opened = datasets.load_dataset(builder, data_files=str(path), split=split or "train", **options)
+            try:
+                opened = datasets.load_dataset(builder, data_files=str(path), split=split or "train", **options)
+            except (ValueError, DatasetGenerationError) as error:
+                raise ValueError(f"catalog {path} cannot be read as {builder}: {error.__cause__ or error}") from error
             folder = path.parent.resolve()
         elif (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
             opened = _one_split(datasets.load_from_disk(str(path)), split, str(path))

@@ -92,13 +92,11 @@ def write_card(
         license: of the weights, an identifier of the Hub.
 
     Raises:
-        FileNotFoundError: `folder` holds no checkpoint.
-        ValueError: it holds one of another kind.
+        FileNotFoundError, ValueError: as [`check_results`].
     """
     folder = Path(folder)
+    check_results(folder, results)
     config = json.loads((folder / "config.json").read_text())
-    if config["model_type"] not in _KINDS:
-        raise ValueError(f"'{folder}' holds a '{config['model_type']}'; cards are for {', '.join(_KINDS)}.")
     kind = _KINDS[config["model_type"]]
     data = ModelCardData(
         model_name=name,
@@ -136,6 +134,26 @@ def write_card(
     )
     card.save(folder / "README.md")
     return card
+
+
+def check_results(folder: str | Path, results: dict[str, dict[str, Any]]) -> None:
+    """
+    Whether a card can be made of the checkpoint in `folder` with these results.
+
+    Raises:
+        FileNotFoundError: `folder` holds no checkpoint.
+        ValueError: it holds one of another kind, or a result is not of an evaluation of that kind.
+    """
+    path = Path(folder, "config.json")
+    if not path.is_file():
+        raise FileNotFoundError(f"'{folder}' holds no checkpoint: it has no config.json.")
+    model_type = json.loads(path.read_text()).get("model_type")
+    if model_type not in _KINDS:
+        raise ValueError(f"'{folder}' holds a '{model_type}'; cards are for {', '.join(_KINDS)}.")
+    for benchmark, result in results.items():
+        missing = [metric for metric in _KINDS[model_type].shown if metric not in result.get("metrics", {})]
+        if missing:
+            raise ValueError(f"The results of '{benchmark}' lack {', '.join(missing)} of a '{model_type}' evaluation.")
 
 
 def results_table(results: dict[str, dict[str, Any]], shown: Sequence[str] = _KINDS["tiger_fg"].shown) -> str:
