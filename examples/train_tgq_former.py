@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> dict:
         catalog = build_listing_catalog(data_args, seed=train_args.seed)
     fingerprint = catalog_fingerprint(catalog)
     pairs = build_listing_pairs(catalog, data_args, seed=train_args.seed)
-    if model_args.agreement_samples and model_args.model is None and model.config.connector == "tgq_former":
+    if model_args.agreement_samples and model_args.model is None and model.metadata_gate is not None:
         model.to(accelerator.device)
         # What the first process measured, so that no rounding sets the others apart.
         model.calibrate_agreement(broadcast(listing_agreement(model, processor, pairs, model_args.agreement_samples)))

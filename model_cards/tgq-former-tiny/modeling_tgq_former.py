@@ -301,6 +301,11 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         pair.agreement = torch.where(pair.title_mask.any(dim=-1), cosine, torch.zeros_like(cosine))
         return pair
 
+    @property
+    def metadata_gate(self) -> nn.Module | None:
+        """The gate that is told `S_title`; None where the connector has none."""
+        return getattr(self.connector.network, "metadata_gate", None)
+
     def calibrate_agreement(self, agreement: torch.Tensor) -> None:
         """
         Makes a fresh metadata gate hear `S_title` as far as it differs between listings, whatever its unit.
@@ -312,10 +317,9 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
             agreement (`torch.Tensor` of shape `(N,)`): `S_title` of listings like those of the training, as
                 [`encode_pair`] gives it. Where all are equal, as without titles, they only lose their mean.
         """
-        gate = getattr(self.connector.network, "metadata_gate", None)
-        if gate is not None:
+        if self.metadata_gate is not None:
             std = float(agreement.double().std(correction=0))
-            gate.hidden.standardise_first(float(agreement.double().mean()), std if std > 0 else 1.0)
+            self.metadata_gate.hidden.standardise_first(float(agreement.double().mean()), std if std > 0 else 1.0)
 
     def embed(
         self,

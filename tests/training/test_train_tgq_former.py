@@ -162,6 +162,14 @@ def test_the_gate_is_calibrated_on_listings_of_the_training(train, pretrained, c
     torch.testing.assert_close(weights["on"], weights["plain"])
 
 
+@pytest.mark.parametrize("changes", [{"gated": False}, {"num_metadata_queries": 0}])
+def test_no_listing_is_measured_without_a_gate(examples, train, pretrained, tmp_path, monkeypatch, changes):
+    monkeypatch.setattr(examples["tgq_former"], "listing_agreement", None)
+    train("tgq_former", tmp_path, **pretrained | {"model_config": CONNECTOR | changes}, max_steps=1)
+    with pytest.raises(TypeError):
+        train("tgq_former", tmp_path / "gated", **pretrained, max_steps=1)
+
+
 def test_resumed_is_uninterrupted(train, pretrained, tmp_path, monkeypatch):
     """With adapters and dropout on; with other data or listings the run is refused."""
     arguments = {

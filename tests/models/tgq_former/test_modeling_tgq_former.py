@@ -249,8 +249,9 @@ def test_a_calibrated_gate_hears_agreement_in_standard_deviations():
     expected = same.connector(**{**pair, "agreement": pair.agreement - 0.5})
     same.calibrate_agreement(torch.full((3,), 0.5))
     torch.testing.assert_close(same.connector(**pair).metadata_gate, expected.metadata_gate)
-    for changes in ({"gated": False}, {"connector": "mlp"}):
+    for changes in ({"gated": False}, {"num_metadata_queries": 0}, {"connector": "mlp"}):
         other = tiny_tgq_model(**changes)
+        assert other.metadata_gate is None
         before = {name: value.clone() for name, value in other.state_dict().items()}
         other.calibrate_agreement(pair.agreement)
         assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
