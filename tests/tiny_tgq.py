@@ -14,7 +14,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from tiger_fg_hf import TGQFormerConfig, TGQFormerModel
+from tiger_fg_hf import TGQFormerConfig, TGQFormerModel, TigerFGConfig
 from tiger_fg_hf.models.tgq_former.modeling_tgq_former import match_connector_budget
 
 VOCAB = 99
@@ -32,7 +32,16 @@ DUAL = {
     "vision_text": lambda: VisionTextDualEncoderConfig.from_vision_text_configs(
         DeiTConfig(**_SIZE, **_GRID), BertConfig(**_WORDS), projection_dim=16
     ),
+    "tiger_fg": lambda: TigerFGConfig(
+        vision_config=DeiTConfig(**_SIZE, **_GRID),
+        text_config=BertConfig(**_WORDS),
+        share_vision_tower=False,
+        num_slots=3,
+        projection_dim=16,
+    ),
 }
+# Those that transformers knows, and compares image with text in one call.
+CLIP_LIKE = [name for name in DUAL if name != "tiger_fg"]
 LANGUAGE = {
     "qwen3": lambda: Qwen3Config(head_dim=8, num_key_value_heads=2, **_WORDS),
     "bert": lambda: BertConfig(**_WORDS),

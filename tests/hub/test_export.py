@@ -191,3 +191,9 @@ def test_failing_export_leaves_no_trace_either(tmp_path):
         export_with_code(model, processor, tmp_path / "export")
     model.save_pretrained(tmp_path / "ordinary")
     assert "auto_map" not in (tmp_path / "ordinary" / "config.json").read_text()
+
+
+def test_a_part_whose_code_would_be_missing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="dual_encoder_config is of type 'tiger_fg', whose code would be missing"):
+        export_with_code(tiny_tgq_model("tiger_fg"), make_processor("tgq_former"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from tiny_tgq import DUAL, tiny_pair_batch
+from tiny_tgq import CLIP_LIKE, DUAL, tiny_pair_batch
 from transformers import AutoModel
 
 from tiger_fg_hf.objectives.image_title import ImageTitleStudent
 from tiger_fg_hf.objectives.item_pairs import ItemPairTask, ItemPairWeights
 
 
-@pytest.mark.parametrize("dual", DUAL)
+@pytest.mark.parametrize("dual", CLIP_LIKE)
 def test_loss_is_that_of_the_dual_encoder_itself(dual):
     """transformers' own contrastive loss, but for SigLIP, whose loss is another."""
     torch.manual_seed(0)

@@ -14,7 +14,17 @@ def export_with_code(model: PreTrainedModel, processor: ProcessorMixin, folder: 
 
     `AutoModel`, `AutoConfig`, `AutoProcessor` and `AutoImageProcessor.from_pretrained(folder, trust_remote_code=True)`
     then work without this package; with it, the installed code is used.
+
+    Raises:
+        ValueError: a part of the model is of a type that its own code does not define and transformers does not know.
     """
+    for name in model.config.sub_configs:
+        part = getattr(model.config, name)
+        if not type(part).__module__.startswith("transformers."):
+            raise ValueError(
+                f"The {name} is of type '{part.model_type}', whose code would be missing from the folder: save the "
+                "model with `save_pretrained` and load it where tiger_fg_hf is installed."
+            )
     classes: dict[Any, str] = {
         type(model.config): "AutoConfig",
         type(model): "AutoModel",

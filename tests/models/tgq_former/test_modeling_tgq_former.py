@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from tiny_tgq import DUAL, LANGUAGE, tiny_tgq_config, tiny_tgq_inputs, tiny_tgq_model
+from tiny import tiny_model
+from tiny_tgq import CLIP_LIKE, DUAL, LANGUAGE, tiny_tgq_config, tiny_tgq_inputs, tiny_tgq_model
 from transformers import AutoModel, BertConfig, BertModel, BloomConfig, CLIPModel
 
 from tiger_fg_hf import TGQFormerConfig, TGQFormerConnector, TGQFormerModel
@@ -272,7 +273,7 @@ def test_only_the_metadata_stream_knows_the_title_before_they_meet():
         assert not torch.allclose(found[name], changed[name], atol=1e-3)
 
 
-@DUALS
+@pytest.mark.parametrize("dual", CLIP_LIKE)
 def test_agreement_is_the_dual_encoders_cosine(dual):
     model, inputs = tiny_tgq_model(dual), tiny_tgq_inputs()
     with torch.no_grad():
@@ -429,6 +430,32 @@ def test_from_backbones(language, pooling, tmp_path):
     assert model.temperature.logit_scale.item() == 3.0
     model.save_pretrained(tmp_path / "whole")
     assert str(tmp_path) not in (tmp_path / "whole" / "config.json").read_text()
+
+
+def test_a_tiger_fg_as_dual_encoder(tmp_path):
+    """Its query tower sees the pictures, its item tower reads the titles, and their cosine is the agreement."""
+    tiger_fg = tiny_model("joint", "deit", share_vision_tower=False)
+    tiger_fg.save_pretrained(tmp_path / "dual")
+    BertModel(LANGUAGE["bert"]()).save_pretrained(tmp_path / "language")
+    sizes = {"connector_hidden_size": 24, "connector_num_layers": 1, "connector_num_attention_heads": 4}
+    model = TGQFormerModel.from_backbones(str(tmp_path / "dual"), str(tmp_path / "language"), **sizes)
+    inputs = tiny_tgq_inputs()
+    with torch.no_grad():
+        pair = model.encode_pair(*list(inputs.values())[:3])
+        queries = tiger_fg.get_query_features(inputs["pixel_values"])
+        titles = tiger_fg.get_item_features(
+            input_ids=inputs["title_input_ids"], attention_mask=inputs["title_attention_mask"]
+        )
+    torch.testing.assert_close(pair.image_embeds, queries)
+    torch.testing.assert_close(pair.agreement, (queries * titles).sum(dim=-1))
+    assert pair.agreement.unique().numel() == 3
+    assert pair.image_tokens.shape == (3, 18, 32)  # class and distillation tokens, and a grid of 4 x 4
+    model.save_pretrained(tmp_path / "whole")
+    loaded = TGQFormerModel.from_pretrained(tmp_path / "whole")
+    assert torch.equal(run(loaded, inputs).embeds, run(model, inputs).embeds)
+    tiger_fg.towers()[0].save_pretrained(tmp_path / "query")
+    with pytest.raises(ValueError, match=r"holds a 'tiger_fg_query', which is no .* TIGER-FG of both towers"):
+        TGQFormerModel.from_backbones(str(tmp_path / "query"), str(tmp_path / "language"), **sizes)
 
 
 def test_a_backbone_that_is_no_dual_encoder_is_refused(tmp_path):

@@ -304,6 +304,23 @@ def test_towers_load_from_the_joint_checkpoint_only_their_own_weights(kind, shar
     assert_same(run(again, inputs), run(tower, inputs), atol=1e-6)
 
 
+def test_features_as_of_an_image_text_model():
+    """What transformers' dual encoders are asked for: tokens, and global features of either side."""
+    model, inputs = tiny_model("joint", share_vision_tower=False), tiny_inputs("item")
+    pixels = inputs.pop("pixel_values")
+    with torch.no_grad():
+        image = model.get_image_features(pixels, output_hidden_states=True)
+        text = model.get_text_features(**inputs, output_hidden_states=True)
+        as_tuple = model.get_image_features(pixels, return_dict=False)
+        query, item = model(query_pixel_values=pixels), model(**inputs)
+    assert torch.equal(image.pooler_output, query.query_embeds)
+    assert torch.equal(image.last_hidden_state, query.query_model_output.last_hidden_state)
+    assert torch.equal(text.pooler_output, item.item_embeds)
+    assert torch.equal(text.last_hidden_state, item.item_model_output.text_model_output.last_hidden_state)
+    assert [len(output.hidden_states) for output in (image, text)] == [3, 3]
+    assert torch.equal(as_tuple[1], image.pooler_output)
+
+
 def test_a_towers_folder_is_refused_by_the_other_models(tmp_path):
     tiny_model("query").save_pretrained(tmp_path)
     for wrong in (TigerFGModel, TigerFGItemModel):

@@ -36,8 +36,9 @@ class TGQFormerConfig(PreTrainedConfig):
     Args:
         dual_encoder_config (`PreTrainedConfig` or `dict`, *optional*):
             Any transformers image-text dual encoder with `get_image_features` and `get_text_features`: CLIP,
-            Chinese-CLIP, SigLIP, or a `vision-text-dual-encoder` of any two encoders. Defaults to Chinese-CLIP
-            ViT-B/16. It stays frozen.
+            Chinese-CLIP, SigLIP, a `vision-text-dual-encoder` of any two encoders; or a [`TigerFGConfig`], whose query
+            tower then sees the pictures and whose item tower reads the titles. Defaults to Chinese-CLIP ViT-B/16. It
+            stays frozen.
         text_config (`PreTrainedConfig` or `dict`, *optional*):
             Any transformers language model that takes `inputs_embeds`. Defaults to Qwen3-Embedding-0.6B.
         connector (`str`, defaults to `"tgq_former"`):

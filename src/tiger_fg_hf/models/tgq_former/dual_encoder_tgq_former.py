@@ -1,4 +1,4 @@
-"""Any transformers image-text dual encoder, read in one way."""
+"""Any transformers image-text dual encoder, or a TIGER-FG, read in one way."""
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -7,7 +7,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 def encode_images(dual_encoder: PreTrainedModel, pixel_values: torch.Tensor) -> BaseModelOutputWithPooling:
     """Image tokens `[B, N, d_v]` as `last_hidden_state` and global features `[B, D]` as `pooler_output`."""
-    return dual_encoder.get_image_features(pixel_values=pixel_values, interpolate_pos_encoding=True, return_dict=True)
+    # A TIGER-FG takes pictures of any size of itself.
+    kwargs = {} if dual_encoder.config.model_type == "tiger_fg" else {"interpolate_pos_encoding": True}
+    return dual_encoder.get_image_features(pixel_values=pixel_values, return_dict=True, **kwargs)
 
 
 def encode_titles(

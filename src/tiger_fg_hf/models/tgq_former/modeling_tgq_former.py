@@ -232,7 +232,7 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         A fresh connector between pretrained models.
 
         Args:
-            vision (`str`): Hub id or folder of an image-text dual encoder.
+            vision (`str`): Hub id or folder of an image-text dual encoder, or of a joint TIGER-FG.
             language_model (`str` or `PreTrainedConfig`): Hub id or folder of a language model, or the configuration of
                 one that starts from scratch.
             matched_connector (`str`, *optional*): another connector in place of the one that `config_kwargs` describe,
@@ -250,7 +250,7 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         if not (hasattr(dual_encoder, "get_image_features") and hasattr(dual_encoder, "get_text_features")):
             raise ValueError(
                 f"'{vision}' holds a '{dual_encoder.config.model_type}', which is no image-text dual encoder (CLIP, "
-                "Chinese-CLIP, SigLIP, vision-text-dual-encoder)."
+                "Chinese-CLIP, SigLIP, vision-text-dual-encoder, or a TIGER-FG of both towers)."
             )
         text_model = None
         if isinstance(language_model, str):

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
 from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
 from transformers.utils.output_capturing import capture_outputs
@@ -511,6 +512,40 @@ class TigerFGModel(_ItemTower, _QueryTower, TigerFGPreTrainedModel):
     ) -> torch.Tensor:
         """L2-normalised item embeddings `[B, projection_dim]`; arguments as [`TigerFGItemModel.forward`]."""
         return self._embed_item(pixel_values, input_ids, attention_mask, image_mask, **kwargs).embeds
+
+    @can_return_tuple
+    def get_image_features(
+        self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
+    ) -> BaseModelOutputWithPooling:
+        """
+        As transformers' image-text models have it: image tokens `[B, N, d]`, and as `pooler_output` query embeddings.
+
+        With [`get_text_features`] this makes the two towers an image-text dual encoder, such as TGQ-Former reads.
+        """
+        output = self._embed_query(pixel_values, **kwargs)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=output.last_hidden_state,
+            pooler_output=output.embeds,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
+        )
+
+    @can_return_tuple
+    def get_text_features(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPooling:
+        """Text tokens `[B, L, text width]`, and as `pooler_output` embeddings of items that have this text alone."""
+        output = self._embed_item(None, input_ids, attention_mask, None, **kwargs)
+        text = output.text_model_output
+        return BaseModelOutputWithPooling(
+            last_hidden_state=text.last_hidden_state,
+            pooler_output=output.embeds,
+            hidden_states=text.get("hidden_states"),
+            attentions=text.get("attentions"),
+        )
 
     @can_return_tuple
     def forward(
