@@ -35,8 +35,9 @@ FACTS = {
 
 def test_card_holds_every_number_and_a_model_index(tmp_path):
     tiny_model().save_pretrained(tmp_path)
-    write_card(tmp_path, results={"Drawn clutter": RESULT}, **FACTS)
+    write_card(tmp_path, results={"Drawn, clutter": RESULT}, **FACTS)
     card = ModelCard.load(tmp_path / "README.md")
+    assert {result.dataset_type for result in card.data.eval_results} == {"drawn-clutter"}
     found = {result.metric_type: result.metric_value for result in card.data.eval_results}
     assert found == {"recall@1": 0.5, "recall@5": 0.7, "recall@10": 0.8, "mrr": 0.6}
     assert card.data.license == "apache-2.0"

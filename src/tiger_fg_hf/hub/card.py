@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ def write_card(
             EvalResult(
                 task_type="image-retrieval",
                 task_name=kind.task_name,
-                dataset_type=benchmark.lower().replace(" ", "-"),
+                dataset_type=re.sub(r"[^a-z0-9]+", "-", benchmark.lower()).strip("-"),
                 dataset_name=benchmark,
                 metric_type=metric,
                 metric_value=round(result["metrics"][metric]["mean"], 4),
