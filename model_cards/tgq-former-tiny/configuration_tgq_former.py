@@ -73,8 +73,8 @@ class TGQFormerConfig(PreTrainedConfig):
         layer_norm_eps (`float`, defaults to 1e-6):
             Epsilon of the layer norms.
         initializer_range (`float`, defaults to 0.02):
-            Standard deviation of new linear layers; those of cross-attention keep the size of what they are given
-            instead, and learned queries start at 1.
+            Standard deviation of new linear layers and queries; those of cross-attention keep the size of what they
+            are given instead.
         pooling (`str`, *optional*):
             Item embedding: the language model's `"last"` token, or the `"mean"` of all. Defaults to `"mean"` for an
             encoder, such as BERT, and to `"last"` for a decoder.

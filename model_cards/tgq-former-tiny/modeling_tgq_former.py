@@ -114,14 +114,14 @@ class TGQFormerPreTrainedModel(PreTrainedModel):
             init.zeros_(module.weight)
             init.zeros_(module.bias)
         elif isinstance(module, TGQFormerCrossProjection):
-            init.normal_(module.weight, std=module.gain * module.in_features**-0.5)
+            init.normal_(module.weight, std=module.in_features**-0.5)
             init.zeros_(module.bias)
         elif isinstance(module, TGQFormerGateInput):
             scale = module.initial_scale().to(module.weight)
             init.copy_(module.weight, torch.randn_like(module.weight) * scale)
             init.zeros_(module.bias)
         elif hasattr(module, "exploratory_queries"):
-            init.normal_(module.exploratory_queries)
+            init.normal_(module.exploratory_queries, std=self.config.initializer_range)
         elif isinstance(module, TGQFormerTemperature):
             init.constant_(module.logit_scale, self.config.logit_scale_init)
         else:

@@ -163,11 +163,9 @@ def test_low_precision(dtype, tmp_path):
     assert ((found.float() * run(model, inputs).embeds).sum(-1) > 0.99).all()
 
 
-@pytest.mark.parametrize(
-    ("connector", "share"), [("tgq_former", 0.5), ("q_former", 0.5), ("perceiver_resampler", 0.2)]
-)
-def test_queries_of_a_fresh_connector_read_the_picture(connector, share):
-    """What leaves a query differs between pictures, of one title, more than it is the same: a latent keeps itself."""
+@pytest.mark.parametrize("connector", ["tgq_former", "q_former", "perceiver_resampler"])
+def test_queries_of_a_fresh_connector_read_the_picture(connector):
+    """What leaves a query differs between pictures, of one title, more than it is the same."""
     torch.manual_seed(0)
     config = tiny_tgq_config(connector=connector, connector_hidden_size=192, connector_intermediate_size=384)
     model = TGQFormerConnector(config).eval()
@@ -176,27 +174,7 @@ def test_queries_of_a_fresh_connector_read_the_picture(connector, share):
     with torch.no_grad():
         model(torch.randn(32, 10, 32), torch.randn(32, 16), torch.randn(1, 5, 32).expand(32, -1, -1))
     of_picture = read["states"].var(dim=0).mean(dim=-1)
-    assert (of_picture > share * read["states"].pow(2).mean(dim=(0, 2))).all()
-
-
-@pytest.mark.parametrize("connector", ["tgq_former", "q_former", "perceiver_resampler"])
-def test_queries_stay_apart(connector):
-    """What training teaches all queries alike, as its first steps do, leaves each with something of its own."""
-    torch.manual_seed(0)
-    config = tiny_tgq_config(connector=connector, connector_hidden_size=192, connector_intermediate_size=384)
-    model = TGQFormerConnector(config).eval()
-    found = {}
-    model.network.projector.register_forward_pre_hook(lambda module, inputs: found.update(states=inputs[0]))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("out_proj.bias"):
-                parameter.normal_(std=0.2)
-        # Tokens of one picture have more in common than not.
-        picture = torch.randn(4, 1, 32) + torch.randn(4, 17, 32)
-        model(picture, torch.randn(4, 16), torch.randn(4, 5, 32))
-    states = torch.nn.functional.normalize(found["states"], dim=-1)
-    alike = (states @ states.transpose(1, 2))[:, ~torch.eye(states.shape[1], dtype=torch.bool)]
-    assert alike.mean() < 0.95
+    assert (of_picture > 0.5 * read["states"].pow(2).mean(dim=(0, 2))).all()
 
 
 def test_gates_start_as_the_identity():

@@ -21,8 +21,7 @@ class TGQFormerConnectorOutput(ModelOutput):
         exploratory (`torch.FloatTensor` of shape `(batch, M, d)`, *optional*): modulated exploratory stream, `Ẽ_rnd`.
         metadata_gate (`torch.FloatTensor` of shape `(batch, d)`, *optional*): `β` of the metadata stream, in [-1, 1].
         exploratory_gate (`torch.FloatTensor` of shape `(batch, d)`, *optional*): `β` of the exploratory stream.
-        hidden_states (`tuple[torch.FloatTensor]`, *optional*): what the queries have found, nothing before the first
-            layer, and after each.
+        hidden_states (`tuple[torch.FloatTensor]`, *optional*): queries before the first and after each layer.
         attentions (`tuple[torch.FloatTensor]`, *optional*): per layer that reads the image `(batch, heads, Q, N)`.
     """
 
@@ -96,23 +95,13 @@ class TGQFormerCrossProjection(nn.Linear):
     Projection of cross-attention. At the start it keeps the size of its inputs, whatever their width.
 
     As small as other layers start, what a query reads in the picture would be lost beside what it is itself.
-
-    Attributes:
-        gain: by which what it makes of them is larger at the start.
     """
-
-    gain = 1.0
 
 
 class TGQFormerCrossAttention(TGQFormerAttention):
     """Attention to image tokens; a class of its own, so that its weights can be recorded."""
 
     linear = TGQFormerCrossProjection
-
-    def __init__(self, config: TGQFormerConfig, token_width: int | None = None):
-        super().__init__(config, token_width)
-        # Tokens of one picture are much alike: softer, every query would read their mean.
-        self.q_proj.gain = 3.0
 
 
 class TGQFormerMLP(nn.Module):
@@ -129,12 +118,7 @@ class TGQFormerMLP(nn.Module):
 
 
 class TGQFormerLayer(GradientCheckpointingLayer):
-    """
-    Pre-norm Q-Former layer: queries attend to each other, where it `reads` to the image, then a feed-forward.
-
-    As in DETR's decoder, what a query asks for is added anew whenever it attends: it tells where to look, what is
-    found is all that adds up. Were it added up too, the first steps of training, alike for all, would drown it.
-    """
+    """Pre-norm Q-Former layer: queries attend to each other, where it `reads` to the image, then a feed-forward."""
 
     def __init__(self, config: TGQFormerConfig, reads: bool):
         super().__init__()
@@ -149,12 +133,12 @@ class TGQFormerLayer(GradientCheckpointingLayer):
         self.mlp = TGQFormerMLP(width, config.connector_intermediate_size, width, config.hidden_act)
         self.dropout = nn.Dropout(config.connector_dropout)
 
-    def forward(self, found: torch.Tensor, queries: torch.Tensor, image_tokens: torch.Tensor) -> torch.Tensor:
-        states = self.self_norm(found + queries)
-        found = found + self.dropout(self.self_attn(states, states)[0])
+    def forward(self, queries: torch.Tensor, image_tokens: torch.Tensor) -> torch.Tensor:
+        states = self.self_norm(queries)
+        queries = queries + self.dropout(self.self_attn(states, states)[0])
         if self.cross_attn is not None:
-            found = found + self.dropout(self.cross_attn(self.cross_norm(found + queries), image_tokens)[0])
-        return found + self.dropout(self.mlp(self.mlp_norm(found)))
+            queries = queries + self.dropout(self.cross_attn(self.cross_norm(queries), image_tokens)[0])
+        return queries + self.dropout(self.mlp(self.mlp_norm(queries)))
 
 
 class TGQFormerQFormer(nn.Module):
@@ -162,7 +146,6 @@ class TGQFormerQFormer(nn.Module):
 
     def __init__(self, config: TGQFormerConfig):
         super().__init__()
-        self.query_norm = nn.LayerNorm(config.connector_hidden_size, eps=config.layer_norm_eps)
         self.image_norm = nn.LayerNorm(config.image_width, eps=config.layer_norm_eps)
         self.layers = nn.ModuleList(
             TGQFormerLayer(config, reads=number % config.cross_attention_frequency == 0)
@@ -171,11 +154,10 @@ class TGQFormerQFormer(nn.Module):
         self.norm = nn.LayerNorm(config.connector_hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, queries: torch.Tensor, image_tokens: torch.Tensor) -> torch.Tensor:
-        queries, image_tokens = self.query_norm(queries), self.image_norm(image_tokens)
-        found = torch.zeros_like(queries)
+        image_tokens = self.image_norm(image_tokens)
         for layer in self.layers:
-            found = layer(found, queries, image_tokens)
-        return self.norm(found)
+            queries = layer(queries, image_tokens)
+        return self.norm(queries)
 
 
 class TGQFormerMetadataQueries(nn.Module):
