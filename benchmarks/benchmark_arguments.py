@@ -30,3 +30,16 @@ def parse_own(kind: type, argv: Sequence[str], *, refused: Sequence[str], descri
     if given:
         raise ValueError(f"The benchmark sets {', '.join(f'--{name}' for name in given)} itself.")
     return own, rest
+
+
+def read_numbers(text: str, kind: type, flag: str) -> list[Any]:
+    """
+    Numbers with commas between them.
+
+    Raises:
+        ValueError: one is no `kind`, which is `int` or `float`.
+    """
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{flag} must be numbers with commas, got {text!r}.") from None

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark_arguments import parse_own
+from benchmark_arguments import parse_own, read_numbers
 from immr_systems import ABLATIONS, BY_NAME, SYSTEMS
 
 from tiger_fg_hf.objectives.weights import LossWeights
@@ -65,6 +65,9 @@ class BenchmarkArguments:
         for name in self.system_names:
             if name not in BY_NAME:
                 raise ValueError(f"--systems: unknown system {name!r}; known are {', '.join(BY_NAME)}.")
+        # Said at once, not after the benchmark is built.
+        read_numbers(self.seeds, int, "--seeds")
+        read_numbers(self.grid, float, "--grid")
 
     @property
     def system_names(self) -> list[str]:
@@ -76,11 +79,11 @@ class BenchmarkArguments:
 
     @property
     def seed_numbers(self) -> list[int]:
-        return [int(seed) for seed in self.seeds.split(",")]
+        return read_numbers(self.seeds, int, "--seeds")
 
     @property
     def rates(self) -> list[float]:
-        return [self.lr] if self.lr is not None else [float(rate) for rate in self.grid.split(",")]
+        return [self.lr] if self.lr is not None else read_numbers(self.grid, float, "--grid")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmark_arguments import parse_own
+from benchmark_arguments import parse_own, read_numbers
 from listings_systems import ABLATIONS, BY_NAME, SYSTEMS
 
 from tiger_fg_hf.objectives.item_pairs import ItemPairWeights
@@ -73,6 +73,10 @@ class BenchmarkArguments:
                 raise ValueError(f"--systems: unknown system {name!r}; known are {', '.join(BY_NAME)}.")
         if self.grid is not None and self.lr is not None:
             raise ValueError("Give either --grid or --lr.")
+        # Said at once, not after the benchmark is built.
+        read_numbers(self.seeds, int, "--seeds")
+        if self.grid is not None:
+            read_numbers(self.grid, float, "--grid")
 
     @property
     def system_names(self) -> list[str]:
@@ -84,7 +88,7 @@ class BenchmarkArguments:
 
     @property
     def seed_numbers(self) -> list[int]:
-        return [int(seed) for seed in self.seeds.split(",")]
+        return read_numbers(self.seeds, int, "--seeds")
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Setup:
     def rates(self) -> list[float]:
         """Learning rates of the connector that are tried."""
         if self.bench.grid is not None:
-            return [float(rate) for rate in self.bench.grid.split(",")]
+            return read_numbers(self.bench.grid, float, "--grid")
         return [self.train.head_lr if self.bench.lr is None else self.bench.lr]
 
 

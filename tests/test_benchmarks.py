@@ -304,6 +304,9 @@ def test_arguments_that_the_benchmark_sets_are_refused():
         parse_setup(["--output", "x", "--seed", "3"])
     with pytest.raises(ValueError, match="unknown system 'clip'"):
         parse_setup(["--output", "x", "--systems", "clip"])
+    for flag, value in (("--seeds", "0,x"), ("--grid", "1e-3;1e-4")):
+        with pytest.raises(ValueError, match=f"{flag} must be numbers with commas, got '{value}'"):
+            parse_setup(["--output", "x", flag, value])
     setup = parse_setup(["--output", "x", "--i2v", "0.25", "--max_steps", "7", "--systems", "all,ablations"])
     assert setup.losses == LossWeights(i2v=0.25)
     assert setup.train.max_steps == 7

@@ -547,6 +547,9 @@ def test_arguments_that_the_benchmark_sets_are_refused(tmp_path):
             parse_setup(["--output", "x", f"--{name}", "3"])
     with pytest.raises(ValueError, match="unknown system 'clip'"):
         parse_setup(["--output", "x", "--systems", "clip"])
+    for flag, value in (("--seeds", "0,x"), ("--grid", "1e-3;1e-4")):
+        with pytest.raises(ValueError, match=f"{flag} must be numbers with commas, got '{value}'"):
+            parse_setup(["--output", "x", flag, value])
     with pytest.raises(ValueError, match="either --grid or --lr"):
         parse_setup(["--output", "x", "--lr", "1e-3", "--grid", "1e-3"])
     recipe = tmp_path / "recipe.json"

@@ -75,6 +75,26 @@ def test_model_config_is_a_mapping(tmp_path):
     assert ModelArguments(model_config=config).model_config == config
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [(ModelArguments, "TigerFGConfig"), (TGQFormerArguments, "TGQFormerConfig")]
+)
+def test_a_model_config_that_cannot_be_meant_is_refused(kind, name):
+    """A configuration would take a misspelt field without a word."""
+    with pytest.raises(ValueError, match=f"--model_config: {name} has no field hiden_act, projecton"):
+        kind(model_config={"projecton": 16, "layer_norm_eps": 1e-6, "hiden_act": "gelu"})
+    with pytest.raises(ValueError, match="--model_config is not JSON: Expecting"):
+        kind(model_config="{layer_norm_eps: 1}")
+    with pytest.raises(ValueError, match=r"--model_config must be a mapping, got \[16\]"):
+        kind(model_config="[16]")
+
+
+def test_a_dual_encoder_config_that_cannot_be_meant_is_refused():
+    with pytest.raises(ValueError, match="--dual_encoder_config needs a model_type, such as 'clip'"):
+        DualEncoderArguments(dual_encoder_config="{}")
+    with pytest.raises(ValueError, match="--dual_encoder_config is not JSON"):
+        DualEncoderArguments(dual_encoder_config="clip")
+
+
 def test_unknown_keys_are_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"recipe.yaml has unknown keys \['batchsize', 'lr'\]; known are .*'batch_size'"

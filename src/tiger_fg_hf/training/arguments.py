@@ -9,9 +9,43 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from transformers import HfArgumentParser
+from transformers import HfArgumentParser, PreTrainedConfig
 
+from ..models.tiger_fg.configuration_tiger_fg import TigerFGConfig
 from ..objectives.weights import LossWeights
+
+
+def read_mapping(given: dict[str, Any] | str | None, flag: str) -> dict[str, Any] | None:
+    """
+    What a flag says as a mapping, in a recipe, or as JSON.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{flag} is not JSON: {error}") from error
+    if given is not None and not isinstance(given, dict):
+        raise ValueError(f"{flag} must be a mapping, got {given!r}.")
+    return given
+
+
+def read_fields(
+    given: dict[str, Any] | str | None, config_class: type[PreTrainedConfig], flag: str
+) -> dict[str, Any] | None:
+    """
+    As [`read_mapping`], for fields of a configuration.
+
+    Raises:
+        ValueError: also if one is no field, which the configuration would take without a word.
+    """
+    found = read_mapping(given, flag)
+    unknown = (found or {}).keys() - {part.name for part in fields(config_class)}
+    if unknown:
+        raise ValueError(f"{flag}: {config_class.__name__} has no field {', '.join(sorted(unknown))}.")
+    return found
 
 
 @dataclass
@@ -54,8 +88,7 @@ class ModelArguments:
     gradient_checkpointing: bool = field(default=False, metadata={"help": "Trade compute for memory."})
 
     def __post_init__(self):
-        if isinstance(self.model_config, str):
-            self.model_config = json.loads(self.model_config)
+        self.model_config = read_fields(self.model_config, TigerFGConfig, "--model_config")
         if self.freeze_stem < 0:
             raise ValueError(f"--freeze_stem must not be negative, got {self.freeze_stem}.")
 

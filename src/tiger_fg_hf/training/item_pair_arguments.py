@@ -1,10 +1,11 @@
 """Arguments of training on pairs of listings: TGQ-Former, and the dual encoder that it keeps frozen."""
 
-import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..data.promotions import LEVELS, Level
+from ..models.tgq_former.configuration_tgq_former import TGQFormerConfig
+from .arguments import read_fields, read_mapping
 
 
 @dataclass
@@ -96,8 +97,7 @@ class DualEncoderArguments:
     attn_implementation: str | None = field(default=None, metadata={"help": "'eager', 'sdpa', 'flash_attention_2'."})
 
     def __post_init__(self):
-        if isinstance(self.dual_encoder_config, str):
-            self.dual_encoder_config = json.loads(self.dual_encoder_config)
+        self.dual_encoder_config = read_mapping(self.dual_encoder_config, "--dual_encoder_config")
         names = ("dual_encoder", "vision", "text", "dual_encoder_config")
         given = [name for name in names if getattr(self, name) is not None]
         if given not in (["dual_encoder"], ["vision", "text"], ["dual_encoder_config"]):
@@ -105,6 +105,8 @@ class DualEncoderArguments:
                 "Give either --dual_encoder, or --vision and --text (pretrained encoders), or --dual_encoder_config "
                 f"(one from scratch); got {given or 'none of them'}."
             )
+        if self.dual_encoder_config is not None and "model_type" not in self.dual_encoder_config:
+            raise ValueError("--dual_encoder_config needs a model_type, such as 'clip'.")
 
 
 @dataclass
@@ -147,8 +149,7 @@ class TGQFormerArguments:
     gradient_checkpointing: bool = field(default=False, metadata={"help": "Trade compute for memory."})
 
     def __post_init__(self):
-        if isinstance(self.model_config, str):
-            self.model_config = json.loads(self.model_config)
+        self.model_config = read_fields(self.model_config, TGQFormerConfig, "--model_config")
         if self.freeze_language_model and self.lora_rank:
             raise ValueError("--freeze_language_model needs --lora_rank 0: adapters would train it.")
         if self.agreement_samples < 0:

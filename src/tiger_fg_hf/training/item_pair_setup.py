@@ -117,7 +117,7 @@ def build_dual_encoder(
         assert isinstance(args.dual_encoder_config, dict)  # `DualEncoderArguments` has parsed it
         settings = {**args.dual_encoder_config}
         ends = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
-        settings["text_config"] = {**settings["text_config"], "vocab_size": len(tokenizer), **ends}
+        settings["text_config"] = {**settings.get("text_config", {}), "vocab_size": len(tokenizer), **ends}
         model = AutoModel.from_config(
             AutoConfig.for_model(settings.pop("model_type"), **settings), attn_implementation=attention
         )

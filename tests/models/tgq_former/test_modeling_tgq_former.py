@@ -464,6 +464,11 @@ def test_a_backbone_that_is_no_dual_encoder_is_refused(tmp_path):
         TGQFormerModel.from_backbones(str(tmp_path), str(tmp_path))
 
 
+def test_a_misspelt_field_is_refused():
+    with pytest.raises(TypeError, match="TGQFormerConfig has no field num_querys"):
+        TGQFormerModel.from_backbones("dual", "language", num_querys=3)
+
+
 def test_a_folder_of_another_model_is_refused(tmp_path):
     BertModel(BertConfig(**LANGUAGE["bert"]().to_diff_dict())).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="holds a 'bert' checkpoint; a 'tgq_former' one cannot be read"):

@@ -304,6 +304,11 @@ def test_towers_load_from_the_joint_checkpoint_only_their_own_weights(kind, shar
     assert_same(run(again, inputs), run(tower, inputs), atol=1e-6)
 
 
+def test_a_misspelt_field_is_refused():
+    with pytest.raises(TypeError, match="TigerFGConfig has no field num_slotz"):
+        TigerFGModel.from_backbones("vision", "text", num_slotz=3)
+
+
 def test_features_as_of_an_image_text_model():
     """What transformers' dual encoders are asked for: tokens, and global features of either side."""
     model, inputs = tiny_model("joint", share_vision_tower=False), tiny_inputs("item")

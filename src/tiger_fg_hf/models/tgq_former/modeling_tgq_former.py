@@ -3,7 +3,7 @@
 import copy
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from safetensors import SafetensorError
@@ -244,7 +244,11 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
 
         Raises:
             ValueError: `vision` is no dual encoder.
+            TypeError: one of `config_kwargs` is no field of the configuration.
         """
+        unknown = config_kwargs.keys() - {field.name for field in fields(cls.config_class)}
+        if unknown:
+            raise TypeError(f"{cls.config_class.__name__} has no field {', '.join(sorted(unknown))}.")
         # A text encoder's pooling head is left out below: nothing here reads it.
         dual_encoder = _pretrained(vision, dtype, vision_kwargs)
         if not (hasattr(dual_encoder, "get_image_features") and hasattr(dual_encoder, "get_text_features")):

@@ -1,7 +1,7 @@
 """TIGER-FG models: the query tower, the item tower that looks where its text tells it, and both together."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -472,7 +472,11 @@ class TigerFGModel(_ItemTower, _QueryTower, TigerFGPreTrainedModel):
 
         Raises:
             ValueError: the vision encoder has no patch grid.
+            TypeError: one of `config_kwargs` is no field of the configuration.
         """
+        unknown = config_kwargs.keys() - {field.name for field in fields(cls.config_class)}
+        if unknown:
+            raise TypeError(f"{cls.config_class.__name__} has no field {', '.join(sorted(unknown))}.")
         vision_model = backbone_from_pretrained(vision, "vision_config", dtype, vision_kwargs or {})
         text_model = backbone_from_pretrained(text, "text_config", dtype, text_kwargs or {})
         config = cls.config_class(vision_config=vision_model.config, text_config=text_model.config, **config_kwargs)
