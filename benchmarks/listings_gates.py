@@ -47,7 +47,7 @@ def listings_of(benchmark: ListingBenchmark, part: Part, level: Level) -> tuple[
     rows = (benchmark.pool if part == "pool" else benchmark.queries)[level]
     records = benchmark.records(rows)
     if part == "mismatched":
-        donors = title_donors(rows["category"][:])
+        donors = title_donors(rows["product_category"][:])
         records = [{**record, "title": records[donor]["title"]} for record, donor in zip(records, donors, strict=True)]
     return rows["image"], records
 
@@ -55,6 +55,8 @@ def listings_of(benchmark: ListingBenchmark, part: Part, level: Level) -> tuple[
 def title_donors(categories: Sequence[str | None], seed: int = 0) -> list[int]:
     """
     For each of N products one of another category, drawn at random; any other one where all are of one category.
+
+    Products without a category count as one more.
 
     Raises:
         ValueError: there is one product alone.

@@ -136,17 +136,21 @@ class StoredPairs(torch.utils.data.Dataset):
         shard, first = self._features[place]
         return pair | {"features": (shard.row(first), shard.row(first + 1))}
 
-    def agreement(self, samples: int) -> torch.Tensor:
+    def agreement(self, samples: int, *, of_first: int) -> torch.Tensor:
         """
-        Cosines of picture and title `[N]` of up to `samples` pairs' first listings, evenly spaced.
+        Cosines of picture and title `[N]` of up to `samples` first listings, evenly spaced over the first pairs.
+
+        Args:
+            of_first: how many pairs a run reads: those drawn for longer ones change nothing.
 
         Raises:
             ValueError: the pairs are read without features.
         """
         if self._features is None:
             raise ValueError(f"'{self.folder}' is read without features.")
-        number = min(samples, len(self._features))
-        places = [place * len(self._features) // number for place in range(number)]
+        drawn = min(of_first, len(self._features))
+        number = min(samples, drawn)
+        places = [place * drawn // number for place in range(number)]
         return torch.stack([shard.row(row)["agreement"] for shard, row in (self._features[place] for place in places)])
 
 

@@ -237,8 +237,9 @@ def _train(
     """The trained model without adapters, and what the training took."""
     args = setup.model
     pairs = data.pairs(run.seed)
+    pairs_seen = run.steps * train_args.batch_size * train_args.gradient_accumulation_steps
     if args.agreement_samples:
-        model.calibrate_agreement(pairs.agreement(args.agreement_samples))
+        model.calibrate_agreement(pairs.agreement(args.agreement_samples, of_first=pairs_seen))
     frozen = [model.dual_encoder, *([model.language_model] if args.freeze_language_model else [])]
     # Connectors draw different numbers as they start; adapters and dropout must not.
     set_seed(run.seed)
@@ -260,7 +261,6 @@ def _train(
     )
     # The pace of the session that ended the run stands for all of it: an interrupted one has several.
     pace = summary["history"][-1]["train/pairs_per_second"]
-    pairs_seen = run.steps * train_args.batch_size * train_args.gradient_accumulation_steps
     told = {
         "steps": run.steps,
         "seconds": pairs_seen / pace,

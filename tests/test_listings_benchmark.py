@@ -406,10 +406,12 @@ def test_training_on_features_is_training_on_the_pictures(setup):
         given = (pictures[f"first_{name}"] for name in ("pixel_values", "title_input_ids", "title_attention_mask"))
         agreement.append(model.encode_pair(*given).agreement)
     agreement = torch.cat(agreement)
-    torch.testing.assert_close(kept.agreement(100), agreement)
-    torch.testing.assert_close(kept.agreement(4), agreement[::4])
+    torch.testing.assert_close(kept.agreement(100, of_first=100), agreement)
+    torch.testing.assert_close(kept.agreement(4, of_first=100), agreement[::4])
+    # A shorter run reads nothing of what was drawn for a longer one.
+    torch.testing.assert_close(kept.agreement(4, of_first=8), agreement[:8:2])
     with pytest.raises(ValueError, match="read without features"):
-        shown.agreement(4)
+        shown.agreement(4, of_first=16)
 
 
 def test_features_are_of_one_dual_encoder(command):

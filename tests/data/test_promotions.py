@@ -1,6 +1,7 @@
 """Promotional overlays: their levels' bounds, determinism, and text without missing glyphs."""
 
 import pickle
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from tiger_fg_hf.data.promotions import (
     hidden_share,
 )
 from tiger_fg_hf.data.promotions.fonts import Font
-from tiger_fg_hf.data.promotions.words import LANGUAGES
+from tiger_fg_hf.data.promotions.words import LANGUAGES, draw_voice
 
 GRAY = (120, 130, 140)
 SIZES = [(64, 64), (160, 160), (224, 224), (160, 100), (90, 170)]
@@ -171,7 +172,8 @@ def test_text_fits_its_room():
 
 def test_fonts_of_a_folder(font_folder, tmp_path):
     fonts = FontSet(font_folder)
-    assert [font.path and font.path.name for font in fonts.fonts] == [None, "own.ttf"]
+    carried = [font.path for font in default_fonts().fonts]
+    assert [font.path for font in fonts.fonts] == [*carried, font_folder / "deeper" / "own.ttf"]
     assert fonts.digest == FontSet(font_folder).digest != default_fonts().digest
     assert pickle.loads(pickle.dumps(fonts)).digest == fonts.digest
     with pytest.raises(FileNotFoundError, match=r"holds no font: expected files ending in \.ttf"):
@@ -179,6 +181,34 @@ def test_fonts_of_a_folder(font_folder, tmp_path):
     (tmp_path / "broken.otf").write_bytes(b"no font")
     with pytest.raises(ValueError, match=r"broken\.otf' cannot be read"):
         FontSet(tmp_path)
+
+
+def test_carried_fonts_write_every_phrase_that_needs_no_shaping():
+    fonts = default_fonts().fonts
+    assert len(fonts) >= 5
+    for name, language in LANGUAGES.items():
+        for part in fields(language):
+            if part.name == "title" or name in ("ar", "hi"):
+                continue
+            for phrase in getattr(language, part.name):
+                assert any(font.covers(phrase) for font in fonts), f"{name}: {phrase}; see the README of typefaces"
+
+
+def test_overlays_are_of_many_fonts_and_languages():
+    rng = np.random.default_rng(0)
+    voices = [draw_voice(default_fonts(), rng) for _ in range(400)]
+    assert {voice.font.path for voice in voices} == {font.path for font in default_fonts().fonts}
+    slogans = {slogan for voice in voices for slogan in voice.language.slogans}
+    spoken = [name for name, language in LANGUAGES.items() if slogans & set(language.slogans)]
+    assert sorted(spoken) == sorted(set(LANGUAGES) - {"ar", "hi"})
+
+
+def test_carried_fonts_are_laid_out_alike_with_and_without_raqm(monkeypatch):
+    drawn = draw("heavy", 3).image
+    monkeypatch.setattr("tiger_fg_hf.data.promotions.fonts.features.check", lambda name: False)
+    plain = FontSet()
+    assert plain.digest == default_fonts().digest
+    assert draw("heavy", 3, fonts=plain).image.tobytes() == drawn.tobytes()
 
 
 def test_title_words_are_of_many_languages():

@@ -91,6 +91,15 @@ def test_records_are_as_the_processor_takes_them(built):
     assert isinstance(record["attributes"], dict)
 
 
+def test_the_products_category_stays_where_a_listing_leaves_it_out(catalog, tmp_path):
+    config = ListingBenchmarkConfig(listings=ListingConfig(size=64, drop_category_probability=1.0))
+    benchmark = build_listing_benchmark(catalog.select(range(4)), tmp_path / "b", config)
+    for part in (benchmark.queries, benchmark.pool):
+        assert part["light"]["category"] == [None] * 4
+        assert part["light"]["product_category"] == catalog["category"][:4]
+        assert "product_category" not in benchmark.records(part["light"])[0]
+
+
 def test_products_do_not_depend_on_distractors(catalog, built, tmp_path):
     alone = build_listing_benchmark(catalog.select(range(6)), tmp_path / "b", CONFIG)
     for level in LEVELS:

@@ -142,7 +142,7 @@ class ListingSynthesizer:
     Args:
         config: probabilities and ranges.
         clutter: photos behind cut-outs, as a `ClutterBank` or images to make one of. Without any they are drawn.
-        fonts: of the overlays' text; None for Pillow's own.
+        fonts: of the overlays' text; None for `default_fonts`.
     """
 
     def __init__(

@@ -29,6 +29,7 @@ _FEATURES = datasets.Features(
         "image": datasets.Image(),
         "title": datasets.Value("string"),
         "category": datasets.Value("string"),
+        "product_category": datasets.Value("string"),
         "attributes": datasets.Value("string"),
         "is_distractor": datasets.Value("bool"),
         "elements": datasets.List(datasets.Value("string")),
@@ -55,8 +56,9 @@ class ListingBenchmark(NamedTuple):
     """
     Attributes:
         queries: by level, the first listing of each product: `item_id`, `image` (undecoded), `title`, `category`,
-            `attributes` (JSON), `is_distractor`, `elements` (names of the overlays'), `hidden` and `covered` (shares
-            of the picture that overlays hide, and that they hide or tint).
+            `attributes` (JSON), `product_category` (the catalog's, which a listing may leave out), `is_distractor`,
+            `elements` (names of the overlays'), `hidden` and `covered` (shares of the picture that overlays hide, and
+            that they hide or tint).
         pool: by level, the second listing of each product, then the distractors; the same columns. Row `i` of queries
             and pool show the same product, and no other row of the pool shows it.
         meta: how it was made, how many products, distractors and rows left out there are, and a digest of its
@@ -100,7 +102,7 @@ def build_listing_benchmark(
         folder: where `datasets` saves it; written whole or not at all.
         distractors: a catalog of other products, of each of which the pool gets one listing.
         query_clutter, pool_clutter: photos behind the products of queries and of the pool, from disjoint pools.
-        fonts: of the overlays' text; None for Pillow's own.
+        fonts: of the overlays' text; None for `default_fonts`.
 
     Raises:
         ValueError: the clutter pools share a photo, no product is left, a picture cannot be read (its item is named),
@@ -199,6 +201,7 @@ def _draw(
             "image": {"bytes": encode_jpeg(listing.image, _JPEG_QUALITY), "path": None},
             "title": listing.text["title"],
             "category": listing.text["category"],
+            "product_category": record["category"],
             "attributes": json.dumps(listing.text["attributes"] or {}, ensure_ascii=False),
             "is_distractor": stream == "distractors",
             "elements": list(listing.elements),

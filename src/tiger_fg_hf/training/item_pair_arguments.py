@@ -35,7 +35,7 @@ class ListingArguments:
     eval_limit: int = field(default=500, metadata={"help": "Listings of it that are used."})
     image_size: int = field(default=224, metadata={"help": "Height and width in pixels of the pictures."})
     fonts: str | None = field(
-        default=None, metadata={"help": "Folder of fonts of the overlays; Pillow's own by default."}
+        default=None, metadata={"help": "Folder of fonts for the overlays, besides those carried."}
     )
     num_workers: int = field(default=2, metadata={"help": "Processes that prepare data."})
     cache_decoded: bool = field(default=True, metadata={"help": "Keep decoded images in memory, scaled down."})

@@ -70,7 +70,7 @@ def build_eval_listings(data: ListingArguments) -> ListingPairDataset:
 
 def listing_settings(data: ListingArguments) -> dict[str, Any]:
     """What of the arguments changes the listings that a catalog gives; the same when a run is resumed."""
-    told = ("level_shares", "keep_words", "wrong_titles", "image_size", "clutter", "fonts")
+    told = ("level_shares", "keep_words", "wrong_titles", "image_size", "cache_decoded", "clutter", "fonts")
     return {name: getattr(data, name) for name in told}
 
 

@@ -1,8 +1,8 @@
 """Promotional overlays, as marketplaces draw them on product photos: `draw_promotions` at the levels of `LEVELS`.
 
-Fonts: Pillow's own by default, whose letters are ASCII, so that all machines with one Pillow draw the same;
-`FontSet(folder)` adds those of a folder, and with them the languages that they have glyphs for. Missing glyphs are
-never drawn.
+Fonts: Pillow's own and those in `typefaces`, so that all machines with one Pillow draw the same, in Latin, Cyrillic,
+Chinese, Japanese and Korean letters; `FontSet(folder)` adds those of a folder, and with them the languages that they
+have glyphs for. Missing glyphs are never drawn.
 """
 
 from .fonts import FontSet, default_fonts

@@ -1,16 +1,18 @@
-"""Fonts of promotional text: Pillow's own by default, so that every machine draws the same, or those of a folder."""
+"""Fonts of promotional text: those that the package carries, so that all machines draw the same, or a folder's too."""
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, features
 
 _SUFFIXES = (".ttf", ".otf", ".ttc")
+# See the README there.
+_CARRIED = Path(__file__).parent / "typefaces"
 # No font has a glyph for this code point, so it is drawn as every missing glyph is.
 _NO_CHARACTER = "\U0010ffff"
 _DRAWING_SIZE = 96
@@ -22,6 +24,8 @@ class Font:
 
     Args:
         path: a TrueType or OpenType file; None is the font that Pillow carries (Aileron Regular, ASCII only).
+        shapes: whether Raqm lays the text out where Pillow has it, which scripts that join and reorder their letters
+            need. Without it every Pillow lays the text out alike.
 
     Attributes:
         is_bold, is_slanted: whether its letters are bold, and whether they lean, by themselves.
@@ -30,10 +34,10 @@ class Font:
         ValueError: the file is no font that scales, naming it.
     """
 
-    def __init__(self, path: Path | None = None):
-        self.path = path
+    def __init__(self, path: Path | None = None, *, shapes: bool = False):
+        self.path, self.shapes = path, shapes
         self._data = None if path is None else path.read_bytes()
-        self._shapes = path is not None and features.check("raqm")
+        self._with_raqm = shapes and path is not None and features.check("raqm")
         try:
             self._drawing = self._open(_DRAWING_SIZE)
         except OSError as error:
@@ -49,7 +53,7 @@ class Font:
         for character in text:
             if character not in self._known:
                 self._known[character] = character == " " or (
-                    (self._shapes or not _needs_shaping(character)) and self._glyph(character) != self._missing
+                    (self._with_raqm or not _needs_shaping(character)) and self._glyph(character) != self._missing
                 )
         return all(self._known[character] for character in text)
 
@@ -90,8 +94,8 @@ class Font:
         slanted = (letters.width + int(lean), letters.height)
         return letters.transform(slanted, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
-    def __reduce__(self) -> tuple[type[Font], tuple[Path | None]]:
-        return Font, (self.path,)
+    def __reduce__(self) -> tuple[partial[Font], tuple[Path | None]]:
+        return partial(Font, shapes=self.shapes), (self.path,)
 
     @property
     def digest(self) -> str:
@@ -105,7 +109,7 @@ class Font:
             if not isinstance(font, ImageFont.FreeTypeFont):
                 raise OSError("Pillow was built without FreeType")
             return font
-        layout = ImageFont.Layout.RAQM if self._shapes else ImageFont.Layout.BASIC
+        layout = ImageFont.Layout.RAQM if self._with_raqm else ImageFont.Layout.BASIC
         return ImageFont.truetype(BytesIO(self._data), size, layout_engine=layout)
 
     def _glyph(self, character: str) -> tuple[tuple[int, int], bytes]:
@@ -117,9 +121,10 @@ class FontSet:
     """The fonts to choose from.
 
     Args:
-        folder: whose `.ttf`, `.otf` and `.ttc` files are used, in order of their names, besides the font that Pillow
-            carries. Without a folder it is the only one: the same text comes out on every machine, in Latin letters
-            without accents. What is installed on the machine is never looked for.
+        folder: whose `.ttf`, `.otf` and `.ttc` files are used, in order of their names, besides those that Pillow and
+            this package carry. Without a folder there are these alone: the same text comes out on every machine, in
+            all languages of promotions whose letters need no shaping. What is installed on the machine is never
+            looked for.
 
     Raises:
         FileNotFoundError: `folder` holds no font.
@@ -127,12 +132,12 @@ class FontSet:
     """
 
     def __init__(self, folder: str | Path | None = None):
-        self.fonts = [Font()]
+        self.fonts = [Font(), *map(Font, _font_files(_CARRIED))]
         if folder is not None:
-            paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in _SUFFIXES)
+            paths = _font_files(Path(folder))
             if not paths:
                 raise FileNotFoundError(f"'{folder}' holds no font: expected files ending in {', '.join(_SUFFIXES)}")
-            self.fonts += [Font(path) for path in paths]
+            self.fonts += [Font(path, shapes=True) for path in paths]
 
     @property
     def digest(self) -> str:
@@ -144,6 +149,10 @@ class FontSet:
 def default_fonts() -> FontSet:
     """The set without a folder."""
     return FontSet()
+
+
+def _font_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
 
 
 def _needs_shaping(character: str) -> bool:

@@ -131,7 +131,7 @@ def draw_promotions(
         rng: the only source of randomness: the same picture and generator state give the same overlays. What is drawn
             depends on the size of the picture and on `box`, not on its pixels.
         box: `[x0, y0, x1, y1]` of the product in pixels; None for the middle of the picture.
-        fonts: what text is drawn with; None for Pillow's own font alone, with which every machine draws the same.
+        fonts: what text is drawn with; None for `default_fonts`, with which every machine draws the same.
 
     Raises:
         ValueError: the level is unknown, or the picture is too small or too long.

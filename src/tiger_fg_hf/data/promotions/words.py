@@ -45,7 +45,7 @@ class Language:
 
 
 # Many shops write capitals without accents, which is all that Pillow's own font can draw. Where a language has both
-# spellings, the font decides.
+# spellings, the font decides. A new phrase may need new glyphs: see the README of `typefaces`.
 LANGUAGES: Mapping[str, Language] = {
     "en": Language(
         slogans=(
