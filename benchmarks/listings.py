@@ -6,11 +6,11 @@ The listing benchmark: TGQ-Former's connector against others, item to item, unde
         --clutter clutter.parquet --dual_encoder DIR --language_model DIR
 
 Builds the benchmark, draws the training pairs once and keeps what the frozen dual encoder says of them, trains every
-connector on them in the same order, scores it at every level of overlays, and writes `runs/listings/report/`. With
-several rates in `--grid`, each connector is tried at all of them on the validation benchmark first. Each run is a
-process, `--jobs` of them side by side; what is finished is kept, and what was interrupted goes on, so the command can
-be given again, for a few `--systems` at a time. `--report_only` reports what there is, `--evaluate CHECKPOINT` scores
-one saved model.
+connector on them in the same order, scores it at every level of overlays, prints scores, training times and GFLOPs,
+and writes `runs/listings/report/`. With several rates in `--grid`, each connector is tried at all of them on the
+validation benchmark first. Each run is a process, `--jobs` of them side by side; what is finished is kept, and what
+was interrupted goes on, so the command can be given again, for a few `--systems` at a time. `--report_only` reports
+what there is, `--evaluate CHECKPOINT` scores one saved model.
 """
 
 import sys
@@ -61,8 +61,8 @@ def main(argv: list[str] | None = None) -> int:
         failed = run_all(setup, trials)
         # Only now: the grid has told the rates.
         failed += run_all(setup, final_runs(setup, names))
-    report = write_report(setup, data)
-    print(f"report: {report}")
+    report, summary = write_report(setup, data)
+    print(f"{summary}\nreport: {report}")
     return len(failed)
 
 

@@ -11,7 +11,7 @@ from listings_systems import ABLATIONS, BY_NAME, SYSTEMS
 
 from tiger_fg_hf.objectives.item_pairs import ItemPairWeights
 from tiger_fg_hf.training.arguments import TrainArguments, parse_recipe
-from tiger_fg_hf.training.item_pair_arguments import ListingArguments, TGQFormerArguments
+from tiger_fg_hf.training.item_pair_arguments import ListingArguments, TGQFormerArguments, TGQFormerTrainArguments
 
 AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # Arguments of `examples/train_tgq_former.py` that the benchmark sets itself.
@@ -135,7 +135,7 @@ def parse_setup(argv: list[str] | None = None) -> Setup:
         description="The listing benchmark: builds it, trains and scores every connector alike, writes the report. "
         "Further arguments, a recipe among them, are those of examples/train_tgq_former.py and hold for every system.",
     )
-    kinds = (TGQFormerArguments, ListingArguments, TrainArguments, ItemPairWeights)
+    kinds = (TGQFormerArguments, ListingArguments, TGQFormerTrainArguments, ItemPairWeights)
     model, data, train, losses = parse_recipe(kinds, rest)
     setup = Setup(bench, model, data, train, losses, tuple(argv))
     if model.model is not None or "connector" in setup.model_config:

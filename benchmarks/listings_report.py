@@ -26,6 +26,7 @@ from listings_tables import (
     paired_table,
     rates_table,
     seeds_table,
+    summary_table,
     system_numbers,
     wrong_title_table,
 )
@@ -35,9 +36,9 @@ from tiger_fg_hf.evaluation.chart import draw_bars
 from tiger_fg_hf.evaluation.listing_benchmark import ListingBenchmark
 
 
-def write_report(setup: Setup, data: BenchmarkData) -> Path:
+def write_report(setup: Setup, data: BenchmarkData) -> tuple[Path, str]:
     """
-    Writes `report/` below the output folder; returns `report.md`.
+    Writes `report/` below the output folder; returns the path of `report.md` and a table of what is finished.
 
     Reports every system that is finished with these settings, whichever `--systems` names, and says which are not.
     """
@@ -100,7 +101,7 @@ def write_report(setup: Setup, data: BenchmarkData) -> Path:
         "paired": paired,
     }
     (folder / "results.json").write_text(json.dumps(numbers, indent=2))
-    return folder / "report.md"
+    return folder / "report.md", summary_table(scored)
 
 
 def _settings_text(setup: Setup, data: BenchmarkData, benchmark: ListingBenchmark) -> str:

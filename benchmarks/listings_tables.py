@@ -133,6 +133,21 @@ def ablation_table(systems: Mapping[str, Scored], paired: Mapping[str, Any]) -> 
     return table(["system", *(f"H@10, {level} (change)" for level in LEVELS), "connector parameters"], rows)
 
 
+def summary_table(systems: Mapping[str, Scored]) -> str:
+    """H@10 at every level, what overlays cost, and what the connector costs."""
+    rows = []
+    for name, found in systems.items():
+        result = found.results[0]
+        minutes = np.mean([result.training["seconds"] for result in found.results]) / 60
+        cells = [
+            *(interval_text(found.interval(level)) for level in LEVELS),
+            interval_text(BootstrapInterval(*found.drop()[:3])),
+        ]
+        rows.append([f"`{name}`", *cells, f"{result.cost['connector']['gflops']:.3f}", f"{minutes:.1f}"])
+    head = ["system, H@10", *LEVELS, "clean − heavy", "connector GFLOPs", "training, minutes"]
+    return table(head, rows)
+
+
 def cost_table(systems: Mapping[str, Scored]) -> str:
     """Parameters, operations and times."""
     rows = []

@@ -14,8 +14,8 @@ from tiger_fg_hf.data.catalog import catalog_fingerprint
 from tiger_fg_hf.data.item_pair_collator import ItemPairCollator
 from tiger_fg_hf.objectives.image_title import ImageTitleStudent
 from tiger_fg_hf.objectives.item_pairs import ItemPairTask, ItemPairWeights
-from tiger_fg_hf.training.arguments import TrainArguments, parse_recipe
-from tiger_fg_hf.training.item_pair_arguments import DualEncoderArguments, ListingArguments
+from tiger_fg_hf.training.arguments import parse_recipe
+from tiger_fg_hf.training.item_pair_arguments import DualEncoderArguments, DualEncoderTrainArguments, ListingArguments
 from tiger_fg_hf.training.item_pair_setup import (
     build_dual_encoder,
     build_listing_catalog,
@@ -29,9 +29,10 @@ from tiger_fg_hf.training.loop import build_accelerator, train
 
 
 def main(argv: list[str] | None = None) -> dict:
-    model_args, data_args, train_args = parse_recipe((DualEncoderArguments, ListingArguments, TrainArguments), argv)
-    if train_args.eval_every:
-        raise ValueError("--eval_every is for TGQ-Former: a dual encoder is not evaluated as it trains.")
+    kinds = (DualEncoderArguments, ListingArguments, DualEncoderTrainArguments)
+    model_args, data_args, train_args = parse_recipe(kinds, argv)
+    if train_args.eval_every or data_args.eval_data is not None:
+        raise ValueError("--eval_every and --eval_data are for TGQ-Former: a dual encoder is not evaluated.")
     accelerator = build_accelerator(train_args)
     with accelerator.main_process_first():
         catalog = with_titles(build_listing_catalog(data_args, seed=train_args.seed))
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> dict:
         fixed={
             "catalog": fingerprint,
             "listings": listing_settings(data_args),
-            "max_title_length": model_args.max_title_length,
+            "max_title_length": processor.max_title_length,
             "frozen": [model_args.freeze_text, model_args.freeze_vision],
         },
         facts={

@@ -20,8 +20,8 @@ from tiger_fg_hf.data.catalog import catalog_fingerprint
 from tiger_fg_hf.data.item_pair_collator import ItemPairCollator
 from tiger_fg_hf.evaluation.item_retrieval import pair_metrics
 from tiger_fg_hf.objectives.item_pairs import ItemPairStudent, ItemPairTask, ItemPairWeights
-from tiger_fg_hf.training.arguments import TrainArguments, parse_recipe
-from tiger_fg_hf.training.item_pair_arguments import ListingArguments, TGQFormerArguments
+from tiger_fg_hf.training.arguments import parse_recipe
+from tiger_fg_hf.training.item_pair_arguments import ListingArguments, TGQFormerArguments, TGQFormerTrainArguments
 from tiger_fg_hf.training.item_pair_setup import (
     build_eval_listings,
     build_listing_catalog,
@@ -36,7 +36,7 @@ from tiger_fg_hf.training.lora import add_lora
 
 
 def main(argv: list[str] | None = None) -> dict:
-    kinds = (TGQFormerArguments, ListingArguments, TrainArguments, ItemPairWeights)
+    kinds = (TGQFormerArguments, ListingArguments, TGQFormerTrainArguments, ItemPairWeights)
     model_args, data_args, train_args, weights = parse_recipe(kinds, argv)
     accelerator = build_accelerator(train_args)
     model, processor = build_tgq_former(model_args, data_args)

@@ -214,6 +214,11 @@ def test_one_command_from_data_to_report(command, capsys, monkeypatch):
     assert (report / "results.json").read_bytes() == before
     assert command.call("--report_only") == 0
     assert command.started == []
+    printed = capsys.readouterr().out
+    assert "connector GFLOPs | training, minutes" in printed
+    for name, found in numbers["systems"].items():
+        row = next(line for line in printed.splitlines() if line.startswith(f"| `{name}` |"))
+        assert f"{found['cost']['connector']['gflops']:.3f}" in row
 
 
 def test_runs_are_processes_of_the_script(tmp_path):

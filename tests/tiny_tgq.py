@@ -2,12 +2,14 @@
 
 import torch
 from transformers import (
+    AlbertConfig,
     BertConfig,
     ChineseCLIPConfig,
     CLIPConfig,
     DeiTConfig,
     ModernBertConfig,
     MPNetConfig,
+    OPTConfig,
     Qwen3Config,
     SiglipConfig,
     VisionTextDualEncoderConfig,
@@ -42,12 +44,15 @@ DUAL = {
 }
 # Those that transformers knows, and compares image with text in one call.
 CLIP_LIKE = [name for name in DUAL if name != "tiger_fg"]
+# The last two have word embeddings of another width than what they make of them.
 LANGUAGE = {
     "qwen3": lambda: Qwen3Config(head_dim=8, num_key_value_heads=2, **_WORDS),
     "bert": lambda: BertConfig(**_WORDS),
     "xlm_roberta": lambda: XLMRobertaConfig(**_WORDS),
     "mpnet": lambda: MPNetConfig(**_WORDS),
     "modernbert": lambda: ModernBertConfig(cls_token_id=1, sep_token_id=2, **_ENDS, **_WORDS),
+    "albert": lambda: AlbertConfig(embedding_size=16, **_WORDS),
+    "opt": lambda: OPTConfig(word_embed_proj_dim=16, ffn_dim=48, **_ENDS, **_WORDS),
 }
 
 

@@ -24,6 +24,7 @@ _TEXT_DEFAULT = SubConfigSpec(
         "num_key_value_heads": 8,
         "head_dim": 128,
         "tie_word_embeddings": True,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0},
     },
 )
 
@@ -36,11 +37,12 @@ class TGQFormerConfig(PreTrainedConfig):
     Args:
         dual_encoder_config (`PreTrainedConfig` or `dict`, *optional*):
             Any transformers image-text dual encoder with `get_image_features` and `get_text_features`: CLIP,
-            Chinese-CLIP, SigLIP, a `vision-text-dual-encoder` of any two encoders; or a [`TigerFGConfig`], whose query
-            tower then sees the pictures and whose item tower reads the titles. Defaults to Chinese-CLIP ViT-B/16. It
-            stays frozen.
+            Chinese-CLIP, SigLIP, a `vision-text-dual-encoder` of two encoders with pooled outputs; or a
+            [`TigerFGConfig`], whose query tower then sees the pictures and whose item tower reads the titles. Defaults
+            to Chinese-CLIP ViT-B/16. It stays frozen.
         text_config (`PreTrainedConfig` or `dict`, *optional*):
-            Any transformers language model that takes `inputs_embeds`. Defaults to Qwen3-Embedding-0.6B.
+            Any transformers language model that takes `inputs_embeds` and `position_ids`. Defaults to
+            Qwen3-Embedding-0.6B.
         connector (`str`, defaults to `"tgq_former"`):
             What brings image tokens into the language model: `"tgq_former"`, or for comparison `"q_former"` (all
             queries learned), `"notellm2"` (the same, and a gate that fuses its output with the language model's),
@@ -185,6 +187,15 @@ class TGQFormerConfig(PreTrainedConfig):
                 "read from it."
             )
         return config_dict, kwargs
+
+    @property
+    def token_width(self) -> int:
+        """Width of the language model's word embeddings, and so of visual tokens."""
+        # Where words are narrower than what the model makes of them: ALBERT and ELECTRA, OPT, RemBERT.
+        for name in ("embedding_size", "word_embed_proj_dim", "input_embedding_size"):
+            if getattr(self.text_config, name, None):
+                return getattr(self.text_config, name)
+        return self.text_config.hidden_size
 
     @property
     def image_width(self) -> int:

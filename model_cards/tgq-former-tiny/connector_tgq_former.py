@@ -16,7 +16,7 @@ from .configuration_tgq_former import TGQFormerConfig
 class TGQFormerConnectorOutput(ModelOutput):
     """
     Args:
-        tokens (`torch.FloatTensor` of shape `(batch, Q, text width)`): visual tokens for the language model.
+        tokens (`torch.FloatTensor` of shape `(batch, Q, token width)`): visual tokens for the language model.
         metadata (`torch.FloatTensor` of shape `(batch, K, d)`, *optional*): modulated metadata stream, `Ẽ_txt`.
         exploratory (`torch.FloatTensor` of shape `(batch, M, d)`, *optional*): modulated exploratory stream, `Ẽ_rnd`.
         metadata_gate (`torch.FloatTensor` of shape `(batch, d)`, *optional*): `β` of the metadata stream, in [-1, 1].
@@ -259,7 +259,7 @@ class TGQFormerHybridQueryConnector(nn.Module):
             self.exploratory_gate = TGQFormerGate(config, [image, stream])
             if config.num_metadata_queries:
                 self.metadata_gate = TGQFormerGate(config, [cosine, image, stream, stream])
-        self.projector = TGQFormerMLP(width, width, config.text_config.hidden_size, config.hidden_act)
+        self.projector = TGQFormerMLP(width, width, config.token_width, config.hidden_act)
 
     def forward(self, image_tokens, image_embeds, title_tokens, title_mask, agreement) -> TGQFormerConnectorOutput:
         queries = self.exploratory_queries.expand(len(image_tokens), -1, -1)

@@ -1,8 +1,31 @@
 """Any transformers image-text dual encoder, or a TIGER-FG, read in one way."""
 
+import inspect
+
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+
+def check_dual_encoder(model: PreTrainedModel, source: str | None = None) -> None:
+    """
+    Checks that a model compares pictures with texts.
+
+    Raises:
+        ValueError: it does not, naming `source`, or it takes pictures in another form than as pixels.
+    """
+    kind = model.config.model_type
+    which = "The dual encoder is" if source is None else f"'{source}' holds"
+    if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
+        raise ValueError(
+            f"{which} a '{kind}', which is no image-text dual encoder (CLIP, Chinese-CLIP, SigLIP, "
+            "vision-text-dual-encoder, or a TIGER-FG of both towers)."
+        )
+    # These two hand the argument on, or do without.
+    takes_any_size = kind in ("vision-text-dual-encoder", "tiger_fg")
+    if not takes_any_size and "interpolate_pos_encoding" not in inspect.signature(model.get_image_features).parameters:
+        # SigLIP 2 of one resolution is of type siglip; siglip2 is NaFlex.
+        raise ValueError(f"{which} a '{kind}', which does not take pictures of any size as pixels.")
 
 
 def encode_images(dual_encoder: PreTrainedModel, pixel_values: torch.Tensor) -> BaseModelOutputWithPooling:
@@ -30,4 +53,4 @@ def encode_titles(
 
 def pads_titles(config: PreTrainedConfig) -> bool:
     """Whether titles must be padded to one length, as SigLIP's, which reads a text off its last position."""
-    return config.model_type in ("siglip", "siglip2")
+    return config.model_type == "siglip"

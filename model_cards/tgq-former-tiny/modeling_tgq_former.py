@@ -20,6 +20,7 @@ from .connector_baselines_tgq_former import (
     TGQFormerLearnedQueryConnector,
     TGQFormerMLPConnector,
     TGQFormerPerceiverResampler,
+    TGQFormerResamplerLayer,
 )
 from .connector_tgq_former import (
     TGQFormerConnectorOutput,
@@ -30,7 +31,7 @@ from .connector_tgq_former import (
     TGQFormerHybridQueryConnector,
     TGQFormerLayer,
 )
-from .dual_encoder_tgq_former import encode_images, encode_titles
+from .dual_encoder_tgq_former import check_dual_encoder, encode_images, encode_titles
 
 _CONNECTORS: dict[str, type[nn.Module]] = {
     "tgq_former": TGQFormerHybridQueryConnector,
@@ -145,7 +146,10 @@ class TGQFormerConnector(TGQFormerPreTrainedModel):
     """From the dual encoder's tokens to visual tokens of the language model, as `config.connector` says."""
 
     base_model_prefix = "connector"
-    _can_record_outputs = {"hidden_states": TGQFormerLayer, "attentions": TGQFormerCrossAttention}
+    _can_record_outputs = {
+        "hidden_states": [TGQFormerLayer, TGQFormerResamplerLayer],
+        "attentions": TGQFormerCrossAttention,
+    }
 
     def __init__(self, config: TGQFormerConfig):
         super().__init__(config)
@@ -206,9 +210,16 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
     def __init__(self, config: TGQFormerConfig):
         super().__init__(config)
         self.dual_encoder = AutoModel.from_config(config.dual_encoder_config)
+        check_dual_encoder(self.dual_encoder)
         self.connector = TGQFormerConnector._from_config(config)
         self.language_model = _language_model_from_config(config.text_config)
         takes = _parameters_of_forward(self.language_model)
+        words = self.get_input_embeddings().weight.shape[1]
+        if words != config.token_width:
+            raise ValueError(
+                f"{type(self.language_model).__name__} cannot read visual tokens: its word embeddings are {words} "
+                f"wide, not {config.token_width} as its configuration tells."
+            )
         self._language_model_kwargs = {"use_cache": False} if "use_cache" in takes else {}
         self._first_position = _first_position(self.language_model)
         self.late_fusion = TGQFormerLateFusion(config) if config.connector == "notellm2" else None
@@ -243,7 +254,7 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
             config_kwargs: fields of [`TGQFormerConfig`].
 
         Raises:
-            ValueError: `vision` is no dual encoder.
+            ValueError: `vision` is no dual encoder, or `language_model` cannot read visual tokens.
             TypeError: one of `config_kwargs` is no field of the configuration.
         """
         unknown = config_kwargs.keys() - {field.name for field in fields(cls.config_class)}
@@ -251,11 +262,7 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
             raise TypeError(f"{cls.config_class.__name__} has no field {', '.join(sorted(unknown))}.")
         # A text encoder's pooling head is left out below: nothing here reads it.
         dual_encoder = _pretrained(vision, dtype, vision_kwargs)
-        if not (hasattr(dual_encoder, "get_image_features") and hasattr(dual_encoder, "get_text_features")):
-            raise ValueError(
-                f"'{vision}' holds a '{dual_encoder.config.model_type}', which is no image-text dual encoder (CLIP, "
-                "Chinese-CLIP, SigLIP, vision-text-dual-encoder, or a TIGER-FG of both towers)."
-            )
+        check_dual_encoder(dual_encoder, vision)
         text_model = None
         if isinstance(language_model, str):
             text_model = _pretrained(language_model, dtype, language_model_kwargs)

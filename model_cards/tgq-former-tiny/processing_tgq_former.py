@@ -28,8 +28,8 @@ class TGQFormerProcessor(ProcessorMixin):
         instruction: What stands before every record that has a text.
         max_length: Longest prompt in tokens, special tokens included; longer ones are truncated.
         max_title_length: Longest title, likewise.
-        title_padding: `"longest"` pads titles to the longest of the batch, `"max_length"` to `max_title_length`, which
-            SigLIP wants: it reads a text off its last position.
+        title_padding: `"longest"` pads titles to the longest of the batch, `"max_length"` to `max_title_length`.
+            SigLIP, which reads a text off its last position, wants all the positions that it has (64).
 
     Raises:
         ValueError: If a template cannot be used, or a tokenizer has no padding token.
@@ -124,6 +124,8 @@ class TGQFormerProcessor(ProcessorMixin):
         if images is not None:
             pictures = list(images) if isinstance(images, list | tuple) else [images]
             data.update(self._process_images(pictures, prompts))
+        elif prompts is not None and "" in prompts:
+            raise ValueError(f"item {prompts.index('')} has neither image nor text")
         return BatchFeature(data, tensor_type=return_tensors)
 
     def _process_images(self, images: list, prompts: list[str] | None) -> dict[str, Any]:

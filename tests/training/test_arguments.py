@@ -9,7 +9,13 @@ from tiger_fg_hf import TigerFGConfig
 from tiger_fg_hf.objectives.item_pairs import ItemPairWeights
 from tiger_fg_hf.objectives.weights import LossWeights
 from tiger_fg_hf.training.arguments import ModelArguments, TrainArguments, parse_arguments, parse_recipe
-from tiger_fg_hf.training.item_pair_arguments import DualEncoderArguments, ListingArguments, TGQFormerArguments
+from tiger_fg_hf.training.item_pair_arguments import (
+    DualEncoderArguments,
+    DualEncoderTrainArguments,
+    ListingArguments,
+    TGQFormerArguments,
+    TGQFormerTrainArguments,
+)
 
 RECIPES = sorted((Path(__file__).parents[2] / "examples" / "recipes").glob("*.yaml"))
 
@@ -24,6 +30,16 @@ def test_defaults():
     model, data, train, losses = parse_arguments([])
     assert losses == LossWeights()
     assert (model.model_config, data.data, train.mixed_precision, train.resume) == (None, "drawn", "bf16", None)
+
+
+def test_defaults_of_tgq_former_are_the_papers_readings_and_no_run_lands_in_anothers_folder():
+    model, _, train, losses = parse_recipe(
+        (TGQFormerArguments, ListingArguments, TGQFormerTrainArguments, ItemPairWeights), []
+    )
+    assert (model.lora_rank, model.lora_alpha, train.weight_decay, train.warmup_ratio) == (16, 32, 1e-3, 0.1)
+    assert 0.01 <= losses.rr <= 0.1
+    folders = {kind().output_dir for kind in (TrainArguments, DualEncoderTrainArguments, TGQFormerTrainArguments)}
+    assert len(folders) == 3
 
 
 def test_yaml(tmp_path):
@@ -143,8 +159,8 @@ def test_values_out_of_range_are_refused(flags, told):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_example_recipes_parse(path):
     kinds = {
-        "dual-encoder": (DualEncoderArguments, ListingArguments, TrainArguments),
-        "tgq-former": (TGQFormerArguments, ListingArguments, TrainArguments, ItemPairWeights),
+        "dual-encoder": (DualEncoderArguments, ListingArguments, DualEncoderTrainArguments),
+        "tgq-former": (TGQFormerArguments, ListingArguments, TGQFormerTrainArguments, ItemPairWeights),
     }
     known = [found for name, found in kinds.items() if name in path.stem]
     flags = [str(path), "--seed", "5"]

@@ -8,11 +8,20 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from PIL import Image
 from safetensors.torch import load_file
 from tiny import tiny_model
 from tiny_tgq import tiny_pair_batch, tiny_tgq_model
 from tiny_training import load_script, read_history
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer, BertConfig, ViTConfig
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    DistilBertConfig,
+    ViTConfig,
+)
 
 from tiger_fg_hf import TGQFormerModel, TGQFormerProcessor, TigerFGProcessor
 from tiger_fg_hf.models.tiger_fg.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
@@ -234,11 +243,13 @@ def test_without_adapters_the_language_model_learns_or_is_frozen(train, dual_enc
         ({}, "Give either --model"),
         ({"dual_encoder": "x"}, "Give either --model"),
         (
-            {"dual_encoder": "x", "language_model": "y", "model_config": {"text_config": {}}, "lora_rank": 0},
+            {"dual_encoder": "x", "language_model": "y", "model_config": {"text_config": LANGUAGE}, "lora_rank": 0},
             "Give either --model",
         ),
         ({"model": "x", "dual_encoder": "y", "max_text_length": 3}, "nothing of --dual_encoder, --max_text_length"),
-        ({"model_config": {"text_config": {}}}, r"from scratch \(text_config\) needs --lora_rank 0"),
+        ({"model_config": {"text_config": LANGUAGE}}, r"from scratch \(text_config\) needs --lora_rank 0"),
+        ({"model_config": {"text_config": {"hidden_size": 32}}, "lora_rank": 0}, "text_config .* needs a model_type"),
+        ({"model_config": {"dual_encoder_config": {}}}, "a trained one, with --dual_encoder"),
         ({"model_config": {"connector": "mlp"}, "connector": "mlp"}, "give one of them"),
         ({"freeze_language_model": True}, "--freeze_language_model needs --lora_rank 0"),
         ({"level_shares": "1,1"}, "--level_shares must be 3 numbers"),
@@ -249,6 +260,51 @@ def test_without_adapters_the_language_model_learns_or_is_frozen(train, dual_enc
 def test_unclear_arguments_are_named(train, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         train("tgq_former", tmp_path / "run", **changes)
+
+
+def test_siglip_reads_titles_off_its_last_position(train, tmp_path):
+    """Titles are padded to all positions that it has, whoever builds the processor."""
+    siglip = {**DUAL, "model_type": "siglip", "text_config": {**_SIZE, "max_position_embeddings": 64}}
+    del siglip["projection_dim"]
+    train("dual_encoder", tmp_path / "dual", dual_encoder_config=siglip, vocab_size=420, max_title_length=None)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "dual")
+    assert tokenizer.model_max_length == 64
+    given = {"dual_encoder": str(tmp_path / "dual"), "model_config": {"text_config": LANGUAGE, **CONNECTOR}}
+    train("tgq_former", tmp_path / "run", **given, lora_rank=0, max_title_length=None)
+    processor = TGQFormerProcessor.from_pretrained(tmp_path / "run")
+    model = TGQFormerModel.from_pretrained(tmp_path / "run").eval()
+    image = Image.new("RGB", (48, 48), "red")
+    inputs = processor(images=[image], text=["a red mug"], return_tensors="pt")
+    assert inputs.title_input_ids.shape == (1, 64)
+    with torch.no_grad():
+        own = AutoModel.from_pretrained(tmp_path / "dual").eval()
+        padded = tokenizer(["a red mug"], padding="max_length", return_tensors="pt").input_ids
+        said = own(pixel_values=inputs.pixel_values, input_ids=padded)
+        expected = torch.nn.functional.cosine_similarity(said.image_embeds, said.text_embeds)
+        torch.testing.assert_close(model(**inputs).agreement, expected)
+    for script, arguments in (("tgq_former", given), ("dual_encoder", {"dual_encoder": given["dual_encoder"]})):
+        with pytest.raises(ValueError, match="--max_title_length must be 64, as SigLIP"):
+            train(script, tmp_path / "other", **arguments, max_title_length=24, **_whole(script))
+
+
+def _whole(script):
+    return {"lora_rank": 0} if script == "tgq_former" else {}
+
+
+def test_an_encoder_without_pooled_output_is_named(train, tmp_path, dual_encoder):
+    tokenizer = AutoTokenizer.from_pretrained(dual_encoder)
+    AutoModel.from_config(ViTConfig(**_SIZE, image_size=48, patch_size=16)).save_pretrained(tmp_path / "vision")
+    words = DistilBertConfig(dim=32, hidden_dim=48, n_layers=1, n_heads=2, vocab_size=len(tokenizer))
+    AutoModel.from_config(words).save_pretrained(tmp_path / "text")
+    tokenizer.save_pretrained(tmp_path / "text")
+    with pytest.raises(ValueError, match="holds a 'distilbert', which gives no pooled output"):
+        train("dual_encoder", tmp_path / "run", vision=str(tmp_path / "vision"), text=str(tmp_path / "text"))
+
+
+def test_a_dual_encoder_is_not_evaluated(train, tmp_path):
+    for name, value in (("eval_every", 2), ("eval_data", "x")):
+        with pytest.raises(ValueError, match="--eval_every and --eval_data are for TGQ-Former"):
+            train("dual_encoder", tmp_path / "run", dual_encoder_config=DUAL, **{name: value})
 
 
 def test_dual_encoders_learn_from_titles_alone(train, tmp_path, catalog_folder, caplog):
@@ -305,8 +361,6 @@ def test_a_dual_encoder_may_see_as_a_tiger_fg_does(train, tmp_path, dual_encoder
 def test_unclear_dual_encoders_are_named(train, tmp_path):
     with pytest.raises(ValueError, match="Give either --dual_encoder, or --vision and --text"):
         train("dual_encoder", tmp_path / "run", vision="x")
-    with pytest.raises(ValueError, match="--eval_every is for TGQ-Former"):
-        train("dual_encoder", tmp_path / "run", vision="x", text="y", eval_every=2)
 
 
 @pytest.mark.parametrize("rows", [1, 2])

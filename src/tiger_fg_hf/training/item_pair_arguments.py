@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from ..data.promotions import LEVELS, Level
 from ..models.tgq_former.configuration_tgq_former import TGQFormerConfig
-from .arguments import read_fields, read_mapping
+from .arguments import TrainArguments, read_fields, read_mapping
 
 
 @dataclass
@@ -86,7 +86,9 @@ class DualEncoderArguments:
     vocab_size: int = field(
         default=4000, metadata={"help": "Vocabulary of the tokenizer that one from scratch is trained with."}
     )
-    max_title_length: int = field(default=52, metadata={"help": "Tokens of a title that are read."})
+    max_title_length: int | None = field(
+        default=None, metadata={"help": "Tokens of a title that are read; 52 by default, and SigLIP reads all it can."}
+    )
     freeze_text: bool = field(
         default=False, metadata={"help": "Keep the text encoder as it is, but for its projection."}
     )
@@ -110,6 +112,23 @@ class DualEncoderArguments:
 
 
 @dataclass
+class DualEncoderTrainArguments(TrainArguments):
+    """How a dual encoder is trained."""
+
+    output_dir: str = field(
+        default="runs/dual-encoder", metadata={"help": "Folder of the run and of the final model."}
+    )
+
+
+@dataclass
+class TGQFormerTrainArguments(TrainArguments):
+    """How TGQ-Former is trained."""
+
+    output_dir: str = field(default="runs/tgq-former", metadata={"help": "Folder of the run and of the final model."})
+    weight_decay: float = field(default=1e-3, metadata={"help": "Decoupled weight decay of matrices."})
+
+
+@dataclass
 class TGQFormerArguments:
     """Which TGQ-Former is trained."""
 
@@ -130,7 +149,9 @@ class TGQFormerArguments:
         metadata={"help": "Another connector than TGQ-Former's, of as many parameters as that of --model_config has."},
     )
     max_text_length: int | None = field(default=None, metadata={"help": "Tokens of a prompt; 64 by default."})
-    max_title_length: int | None = field(default=None, metadata={"help": "Tokens of a title; 52 by default."})
+    max_title_length: int | None = field(
+        default=None, metadata={"help": "Tokens of a title; 52 by default, and SigLIP reads all it can."}
+    )
     instruction: str | None = field(default=None, metadata={"help": "What stands before every prompt."})
     agreement_samples: int = field(
         default=512,
@@ -155,6 +176,10 @@ class TGQFormerArguments:
         if self.agreement_samples < 0:
             raise ValueError(f"--agreement_samples must not be negative, got {self.agreement_samples}.")
         own = self.model_config or {}
+        if "dual_encoder_config" in own:
+            raise ValueError("--model_config has a dual_encoder_config: give a trained one, with --dual_encoder.")
+        if "text_config" in own and "model_type" not in own["text_config"]:
+            raise ValueError("The text_config of --model_config needs a model_type, such as 'qwen3'.")
         if "connector" in own and self.connector is not None:
             raise ValueError("--connector and a connector in --model_config: give one of them.")
         if "text_config" in own and self.lora_rank:

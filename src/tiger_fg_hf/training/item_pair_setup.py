@@ -9,6 +9,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel,
@@ -29,6 +30,9 @@ from .item_pair_arguments import DualEncoderArguments, ListingArguments, TGQForm
 from .setup import build_catalog, build_clutter, build_eval_catalog, catalog_texts, pixel_statistics
 
 logger = logging.getLogger(__name__)
+
+# Chinese-CLIP's.
+_TITLE_LENGTH = 52
 
 
 def build_listing_catalog(data: ListingArguments, *, seed: int) -> Any:
@@ -106,21 +110,20 @@ def build_dual_encoder(
         )
         tokenizer, statistics = AutoTokenizer.from_pretrained(args.dual_encoder), pixel_statistics(args.dual_encoder)
     elif args.vision is not None:
-        model = _paired_encoders(args)
+        model = _paired_encoders(args, data)
         if attention is not None:
             model.set_attn_implementation(attention)
         tokenizer, statistics = AutoTokenizer.from_pretrained(args.text), pixel_statistics(args.vision)
     else:
-        tokenizer = train_sentencepiece_tokenizer(
-            catalog_texts(catalog), vocab_size=args.vocab_size, model_max_length=args.max_title_length
-        )
         assert isinstance(args.dual_encoder_config, dict)  # `DualEncoderArguments` has parsed it
         settings = {**args.dual_encoder_config}
+        length = _title_form(AutoConfig.for_model(**settings), args.max_title_length)["max_title_length"]
+        tokenizer = train_sentencepiece_tokenizer(
+            catalog_texts(catalog), vocab_size=args.vocab_size, model_max_length=length
+        )
         ends = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
         settings["text_config"] = {**settings.get("text_config", {}), "vocab_size": len(tokenizer), **ends}
-        model = AutoModel.from_config(
-            AutoConfig.for_model(settings.pop("model_type"), **settings), attn_implementation=attention
-        )
+        model = AutoModel.from_config(AutoConfig.for_model(**settings), attn_implementation=attention)
         statistics = {}
     for frozen in frozen_encoders(args, model):
         frozen.requires_grad_(False)
@@ -132,26 +135,43 @@ def build_dual_encoder(
         _image_processor(data, statistics),
         tokenizer,
         tokenizer,
-        max_title_length=args.max_title_length,
-        title_padding=_title_padding(model),
+        **_title_form(model.config, args.max_title_length),
     )
     return model, processor
 
 
-def _paired_encoders(args: DualEncoderArguments) -> VisionTextDualEncoderModel:
-    """A fresh dual encoder of two pretrained encoders; a TIGER-FG's vision encoder is taken from its folder."""
-    if not isinstance(AutoConfig.from_pretrained(args.vision), TigerFGQueryConfig):
-        return VisionTextDualEncoderModel.from_vision_text_pretrained(
+def _paired_encoders(args: DualEncoderArguments, data: ListingArguments) -> VisionTextDualEncoderModel:
+    """
+    A fresh dual encoder of two pretrained encoders; a TIGER-FG's vision encoder is taken from its folder.
+
+    Raises:
+        ValueError: one of them has no pooled output.
+    """
+    if isinstance(AutoConfig.from_pretrained(args.vision), TigerFGQueryConfig):
+        trained = TigerFGQueryModel.from_pretrained(args.vision, dtype=torch.float32).vision_model
+        vision = AutoModel.from_config(trained.config)
+        vision.load_state_dict(trained.state_dict(), strict=False)  # TIGER-FG has no pooling head, which stays fresh
+        text = AutoModel.from_pretrained(args.text, dtype=torch.float32)
+        config = VisionTextDualEncoderConfig.from_vision_text_configs(
+            vision.config, text.config, projection_dim=args.projection_dim
+        )
+        model = VisionTextDualEncoderModel(config, vision_model=vision, text_model=text)
+    else:
+        model = VisionTextDualEncoderModel.from_vision_text_pretrained(
             args.vision, args.text, projection_dim=args.projection_dim
         )
-    trained = TigerFGQueryModel.from_pretrained(args.vision, dtype=torch.float32).vision_model
-    vision = AutoModel.from_config(trained.config)
-    vision.load_state_dict(trained.state_dict(), strict=False)  # TIGER-FG has no pooling head, which stays fresh
-    text = AutoModel.from_pretrained(args.text, dtype=torch.float32)
-    config = VisionTextDualEncoderConfig.from_vision_text_configs(
-        vision.config, text.config, projection_dim=args.projection_dim
-    )
-    return VisionTextDualEncoderModel(config, vision_model=vision, text_model=text)
+    model.eval()
+    with torch.no_grad():
+        # Some encoders have no pooled output, which only a forward pass tells.
+        seen = model.vision_model(torch.zeros(1, 3, data.image_size, data.image_size), interpolate_pos_encoding=True)
+        read = model.text_model(torch.zeros(1, 1, dtype=torch.long))
+    for source, encoder, output in ((args.vision, model.vision_model, seen), (args.text, model.text_model, read)):
+        if output.get("pooler_output") is None:
+            raise ValueError(
+                f"'{source}' holds a '{encoder.config.model_type}', which gives no pooled output; a dual encoder "
+                "needs one, such as that of ViT, DeiT or BERT."
+            )
+    return model
 
 
 def frozen_encoders(args: DualEncoderArguments, model: PreTrainedModel) -> list[torch.nn.Module]:
@@ -209,8 +229,7 @@ def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[
             title_tokenizer,
             instruction=args.instruction or "",
             max_length=args.max_text_length or 64,
-            max_title_length=args.max_title_length or 52,
-            title_padding=_title_padding(model.dual_encoder),
+            **_title_form(model.dual_encoder.config, args.max_title_length),
         )
     model.dual_encoder.requires_grad_(False)
     if args.freeze_language_model:
@@ -244,8 +263,17 @@ def listing_agreement(
     return torch.cat(found)
 
 
-def _title_padding(dual_encoder: PreTrainedModel) -> str:
-    return "max_length" if pads_titles(dual_encoder.config) else "longest"
+def _title_form(dual_encoder: PreTrainedConfig, max_title_length: int | None) -> dict[str, Any]:
+    """How long titles are, and how they are padded."""
+    if not pads_titles(dual_encoder):
+        return {"max_title_length": max_title_length or _TITLE_LENGTH, "title_padding": "longest"}
+    positions = dual_encoder.text_config.max_position_embeddings
+    if max_title_length not in (None, positions):
+        raise ValueError(
+            f"--max_title_length must be {positions}, as SigLIP reads a title off its last position, got "
+            f"{max_title_length}."
+        )
+    return {"max_title_length": positions, "title_padding": "max_length"}
 
 
 def _image_processor(data: ListingArguments, statistics: dict[str, list[float]]) -> TigerFGImageProcessorPil:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import tiny_model
 from tiny_tgq import CLIP_LIKE, DUAL, LANGUAGE, tiny_tgq_config, tiny_tgq_inputs, tiny_tgq_model
-from transformers import AutoModel, BertConfig, BertModel, BloomConfig, CLIPModel
+from transformers import AutoModel, BertConfig, BertModel, BloomConfig, CLIPModel, Siglip2Config
 
 from tiger_fg_hf import TGQFormerConfig, TGQFormerConnector, TGQFormerModel
 from tiger_fg_hf.models.tgq_former.configuration_tgq_former import CONNECTORS
@@ -124,12 +124,15 @@ def test_every_parameter_of_the_connector_learns(connector, dual):
             assert parameter.grad.abs().max() > 0 or name.endswith("k_proj.bias"), name
 
 
-def test_hidden_states_and_attentions_of_the_connector():
-    model, inputs = tiny_tgq_model(connector_num_layers=3), tiny_tgq_inputs()
+@pytest.mark.parametrize("connector", ["tgq_former", "q_former", "perceiver_resampler"])
+def test_hidden_states_and_attentions_of_the_connector(connector):
+    # The resampler's latents read the image, and themselves, in every layer.
+    reading, read = (3, 17 + 5) if connector == "perceiver_resampler" else (2, 17)
+    model, inputs = tiny_tgq_model(connector=connector, connector_num_layers=3), tiny_tgq_inputs()
     model.set_attn_implementation("eager")
     connected = run(model, inputs, output_hidden_states=True, output_attentions=True).connector_output
     assert [states.shape for states in connected.hidden_states] == [(3, 5, 24)] * 4
-    assert [weights.shape for weights in connected.attentions] == [(3, 4, 5, 17)] * 2  # every second layer reads
+    assert [weights.shape for weights in connected.attentions] == [(3, 4, 5, read)] * reading
     torch.testing.assert_close(connected.attentions[0].sum(-1), torch.ones(3, 4, 5))
     plain = run(model, inputs)
     assert plain.get("hidden_states") is None
@@ -337,6 +340,26 @@ def test_a_language_model_that_takes_no_positions_is_named():
         TGQFormerModel(config)
 
 
+def test_a_language_model_whose_words_have_an_unknown_width_is_named(monkeypatch):
+    monkeypatch.setattr(TGQFormerConfig, "token_width", 24)
+    with pytest.raises(
+        ValueError, match="BertModel cannot read visual tokens: its word embeddings are 32 wide, not 24"
+    ):
+        TGQFormerModel(tiny_tgq_config(language="bert"))
+
+
+def test_late_fusion_needs_words_as_wide_as_the_output():
+    with pytest.raises(ValueError, match=r"notellm2 .* equally wide, got 16 and 32"):
+        tiny_tgq_config(language="albert", connector="notellm2")
+
+
+def test_dual_encoders_that_cannot_be_read_are_named():
+    tower = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
+    naflex = Siglip2Config(text_config=dict(tower), vision_config={**tower, "num_patches": 16, "patch_size": 8})
+    with pytest.raises(ValueError, match="a 'siglip2', which does not take pictures of any size as pixels"):
+        TGQFormerModel(TGQFormerConfig(dual_encoder_config=naflex, text_config=LANGUAGE["bert"]()))
+
+
 def test_a_kept_pair_gives_the_same_embeddings():
     model, inputs = tiny_tgq_model(), tiny_tgq_inputs()
     with torch.no_grad():
@@ -406,6 +429,7 @@ def test_the_default_is_the_papers_scale():
     assert model.dual_encoder.num_parameters() == 188_262_913  # Chinese-CLIP ViT-B/16
     assert model.language_model.num_parameters() == 595_776_512  # Qwen3-Embedding-0.6B
     assert model.get_input_embeddings().weight.shape == (151669, 1024)
+    assert model.config.text_config.rope_parameters["rope_theta"] == 1e6
     assert model.connector.network.projector.fc2.weight.shape == (1024, 768)
 
 

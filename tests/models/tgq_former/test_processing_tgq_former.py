@@ -127,6 +127,7 @@ def test_one_tokenizer_for_both():
         ({}, "pass images, text or both"),
         ({"images": [photo()], "text": ["a", "b"]}, "got 1 images and 2 texts"),
         ({"images": [photo(), None], "text": ["a", None]}, "item 1 has neither image nor text"),
+        ({"text": ["a", {"item_id": "7"}]}, "item 1 has neither image nor text"),
         ({"images": [None]}, "item 0 has neither image nor text"),
         ({"text": [{"title": 3}, 7]}, r"text\[1\]: expected a string"),
     ],

@@ -22,7 +22,7 @@ class TGQFormerMLPConnector(nn.Module):
         self.mlp = TGQFormerMLP(
             config.image_width,
             config.connector_intermediate_size,
-            config.text_config.hidden_size,
+            config.token_width,
             config.hidden_act,
         )
 
@@ -39,7 +39,7 @@ class TGQFormerLearnedQueryConnector(nn.Module):
         number = config.num_metadata_queries + config.num_exploratory_queries
         self.exploratory_queries = nn.Parameter(torch.empty(number, width))
         self.q_former = TGQFormerQFormer(config)
-        self.projector = TGQFormerMLP(width, width, config.text_config.hidden_size, config.hidden_act)
+        self.projector = TGQFormerMLP(width, width, config.token_width, config.hidden_act)
 
     def forward(self, image_tokens, image_embeds, title_tokens, title_mask, agreement) -> TGQFormerConnectorOutput:
         states = self.q_former(self.exploratory_queries.expand(len(image_tokens), -1, -1), image_tokens)
@@ -77,7 +77,7 @@ class TGQFormerPerceiverResampler(nn.Module):
         self.image_projection = nn.Linear(config.image_width, width)
         self.layers = nn.ModuleList(TGQFormerResamplerLayer(config) for _ in range(config.connector_num_layers))
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.projector = TGQFormerMLP(width, width, config.text_config.hidden_size, config.hidden_act)
+        self.projector = TGQFormerMLP(width, width, config.token_width, config.hidden_act)
 
     def forward(self, image_tokens, image_embeds, title_tokens, title_mask, agreement) -> TGQFormerConnectorOutput:
         image_tokens = self.image_projection(image_tokens)
@@ -93,6 +93,11 @@ class TGQFormerLateFusion(nn.Module):
     def __init__(self, config: TGQFormerConfig):
         super().__init__()
         width = config.text_config.hidden_size
+        if config.token_width != width:
+            raise ValueError(
+                "The notellm2 connector adds visual tokens to the language model's output: both must be equally wide, "
+                f"got {config.token_width} and {width}."
+            )
         self.gate = nn.Linear(2 * width, width)
 
     def forward(self, visual: torch.Tensor, text: torch.Tensor) -> torch.Tensor:

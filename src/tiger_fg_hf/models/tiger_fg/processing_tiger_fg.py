@@ -116,8 +116,8 @@ class TigerFGProcessor(ProcessorMixin):
               `attention_mask` is 0 everywhere, special tokens included, which the model reads as "no text".
 
         Raises:
-            ValueError: If both inputs are missing or empty, if their numbers differ, if an item has neither image nor
-                text, or if an image, box or record cannot be used; the message names the item.
+            ValueError: If both inputs are missing or empty, if their numbers differ, if, given both, an item has
+                neither image nor text, or if an image, box or record cannot be used; the message names the item.
         """
         if images is None and text is None:
             raise ValueError("pass images, text or both")
