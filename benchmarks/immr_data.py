@@ -89,7 +89,7 @@ class BenchmarkData:
         else:
             data = replace(self.setup.data, data=source, split=None)
             catalog = build_catalog(data, image_size=bench.mosaic_size, seed=bench.benchmark_seed)
-            if data.items is None:  # else every listing of `--items` is in the galleries
+            if data.items is None:  # else all of `--items` that a query shows is in the galleries
                 catalog = catalog.select(range(min(bench.limit, len(catalog))))
         side = max(config.queries.size, config.mosaics.size)
         pools = {"query_clutter": self.clutter("query", side), "item_clutter": self.clutter("item", side)}

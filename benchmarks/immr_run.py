@@ -1,5 +1,6 @@
 """One run of the IMMR benchmark: a system trained with one seed at one learning rate, and scored."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator
@@ -220,6 +221,15 @@ def measure_towers(
     return {name: measure_cost(model, forward)._asdict() for name, forward in forwards.items()}
 
 
+def _weights_digest(module: torch.nn.Module) -> str:
+    """Hash of all weights: tokens of one text encoder are not those of another."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def _train(
     setup: Setup,
     data: BenchmarkData,
@@ -233,7 +243,8 @@ def _train(
     system, weights = run.system, run.system.weights(setup.losses)
     frozen = freeze(model, text=setup.model.freeze_text or not system.reads_text, stem=setup.model.freeze_stem)
     student = build_student(model, weights, freeze_text=setup.model.freeze_text and system.reads_text)
-    tokens = setup.output / "data" / f"text-tokens-{setup.train.mixed_precision}.safetensors"
+    encoder = _weights_digest(model.text_model)
+    tokens = setup.output / "data" / f"text-tokens-{setup.train.mixed_precision}-{encoder}.safetensors"
     if student.frozen_text is not None and tokens.is_file():
         student.frozen_text.load(tokens)
     pairs = data.pairs(

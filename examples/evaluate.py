@@ -5,7 +5,7 @@ Measures how well crops find their listings: Recall@k, MRR, nDCG, MAP with inter
     python examples/evaluate.py --model runs/mine --items items.parquet --queries photos.parquet
     python examples/evaluate.py --model model_cards/tiger-fg-tiny --items drawn --layout clutter
 
-Without `--queries`, and where the listings have no `query_image`, queries are synthesised from the listings, one each,
+Without `--queries`, and where a listing has no `query_image`, it is synthesised from the listing,
 from a fixed seed. `--vision` with `--text` in place of `--model` measures untrained heads on pretrained encoders.
 """
 
@@ -19,7 +19,7 @@ from transformers import HfArgumentParser
 
 from tiger_fg_hf import drawn_catalog, evaluate_retrieval, load_catalog
 from tiger_fg_hf.data.catalog import parse_columns
-from tiger_fg_hf.data.records import CatalogRecords, synthesize_queries
+from tiger_fg_hf.data.records import CatalogRecords, has_every_query, synthesize_queries
 from tiger_fg_hf.training.arguments import ModelArguments
 from tiger_fg_hf.training.setup import build_model_and_processor, build_synthesizer, query_side
 
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.queries:
         columns = parse_columns(args.query_columns) if args.query_columns else None
         queries = CatalogRecords(load_catalog(args.queries, columns=columns))
-    elif "query_image" in catalog.column_names:
+    elif has_every_query(catalog):
         queries = CatalogRecords(catalog)
     else:
         queries = synthesize_queries(

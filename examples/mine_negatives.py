@@ -27,7 +27,7 @@ from tiger_fg_hf import (
 )
 from tiger_fg_hf.data.catalog import parse_columns
 from tiger_fg_hf.data.collator import stable_id
-from tiger_fg_hf.data.records import CatalogRecords, synthesize_queries
+from tiger_fg_hf.data.records import CatalogRecords, has_every_query, synthesize_queries
 from tiger_fg_hf.training.mining import mine_hard_negatives
 from tiger_fg_hf.training.setup import build_synthesizer, query_side
 
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     processor = TigerFGProcessor.from_pretrained(args.model)
     items = CatalogRecords(catalog)
     queries = items
-    if "query_image" not in catalog.column_names:
+    if not has_every_query(catalog):
         synthesizer = build_synthesizer(args.clutter, size=query_side(processor))
         queries = synthesize_queries(catalog, synthesizer, seed=args.seed)
     options = {

@@ -17,7 +17,7 @@ from pathlib import Path
 from tiger_fg_hf import evaluate_retrieval
 from tiger_fg_hf.data.catalog import catalog_fingerprint
 from tiger_fg_hf.data.collator import PairCollator
-from tiger_fg_hf.data.records import CatalogRecords, synthesize_queries
+from tiger_fg_hf.data.records import CatalogRecords, has_every_query, synthesize_queries
 from tiger_fg_hf.objectives.task import RetrievalTask
 from tiger_fg_hf.training.arguments import parse_arguments
 from tiger_fg_hf.training.launch import start_cpu_processes
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> dict:
         held_out = build_eval_catalog(data_args, image_size=image_size)
         items = CatalogRecords(held_out)
         queries: Sequence[dict] = items
-        if "query_image" not in held_out.column_names:
+        if not has_every_query(held_out):
             synthesizer = build_synthesizer(
                 data_args.clutter, size=query_side(processor), difficulty=data_args.query_difficulty
             )
@@ -102,6 +102,9 @@ def main(argv: list[str] | None = None) -> dict:
             "num_hard_texts": data_args.num_hard_texts,
             "mosaics": [data_args.mosaic_share, data_args.mosaic_items, data_args.mosaic_area],
             "query_difficulty": data_args.query_difficulty,
+            "pictures": [data_args.clutter, data_args.mosaic_overlays, data_args.cache_decoded],
+            "processor": [processor.image_processor.resize_mode, processor.max_length],
+            "teacher": (model_args.teacher or model_args.vision) if losses.needs_teacher else None,
             "batches": [data_args.hard_negatives, data_args.group_products],
         },
         facts={"data": {"fingerprint": fingerprint, "rows": len(catalog)}, "arguments": arguments},

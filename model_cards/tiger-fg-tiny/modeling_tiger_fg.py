@@ -551,6 +551,11 @@ class TigerFGModel(_ItemTower, _QueryTower, TigerFGPreTrainedModel):
             attentions=text.get("attentions"),
         )
 
+    def bounded_logit_scale(self) -> torch.Tensor:
+        """Clamped inverse temperature `[]`, its gradient kept: past the bound it would else never come back."""
+        scale = self.logit_scale.exp()
+        return scale.clamp(max=self.config.logit_scale_max).detach() + (scale - scale.detach())
+
     @can_return_tuple
     def forward(
         self,
@@ -579,9 +584,7 @@ class TigerFGModel(_ItemTower, _QueryTower, TigerFGPreTrainedModel):
         item = None
         if has_items:
             item = self._embed_item(pixel_values, input_ids, attention_mask, image_mask, **kwargs)
-        scale = self.logit_scale.exp()
-        # Bounded with its gradient kept: past the bound it would else never come back.
-        logit_scale = scale.clamp(max=self.config.logit_scale_max).detach() + (scale - scale.detach())
+        logit_scale = self.bounded_logit_scale()
         return TigerFGOutput(
             logits_per_query=None if query is None or item is None else logit_scale * query.embeds @ item.embeds.T,
             query_embeds=None if query is None else query.embeds,

@@ -45,6 +45,22 @@ def test_other_columns_reach_the_template_and_other_pictures_do_not():
     assert seen == [{"item_id": f"sku-{i}", "title": "x" * i, "brand": b} for i, b in enumerate(["ACME", "Zeta"])]
 
 
+def test_attributes_of_a_loaded_catalog_reach_the_template():
+    """`load_catalog` spreads them over columns; training folds them, and so must encoding."""
+    catalog = make_dataset(count=2).remove_columns("query_image")
+    catalog = catalog.add_column("attributes.color", ["red", None]).add_column("attributes.tags", [["a", "b"], []])
+    seen = []
+
+    class Spy(StubProcessor):
+        def __call__(self, images, text=None, return_tensors="pt"):
+            seen.extend(text)
+            return super().__call__(images, text)
+
+    encode_items(StubModel(), Spy("{attributes}"), catalog)
+    assert [record["attributes"] for record in seen] == [{"color": "red", "tags": "a, b"}, None]
+    assert not any(name.startswith("attributes.") for record in seen for name in record)
+
+
 def test_queries_match_their_images():
     model, dataset = StubModel(), make_dataset(count=6)
     embeds = encode_queries(model, StubProcessor(), dataset["query_image"], batch_size=4)

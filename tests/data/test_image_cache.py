@@ -1,6 +1,9 @@
 """Cached photos and mattes are those of the photos at their kept size."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import psutil
 import pytest
 from PIL import Image, ImageDraw
 
@@ -16,7 +19,7 @@ def photo(size, background="white") -> Image.Image:
 
 def test_photos_and_mattes_are_kept():
     listings = [(photo((60, 40)), None), (photo((50, 70), "teal"), None), (photo((80, 64)), [20.0, 16, 41, 33])]
-    cache = ImageCache(listings, 80)
+    cache = ImageCache(listings, 80, total=3)
     for row, (image, box) in enumerate(listings):
         pixels, scale = cache.photo(row)
         assert scale == (1, 1)
@@ -27,7 +30,7 @@ def test_photos_and_mattes_are_kept():
 
 
 def test_large_photos_are_scaled_down():
-    cache = ImageCache([(photo((200, 100)), [50, 25, 101, 51])], 100)
+    cache = ImageCache([(photo((200, 100)), [50, 25, 101, 51])], 100, total=1)
     pixels, scale = cache.photo(0)
     assert pixels.shape == (50, 100, 3)
     assert scale == (0.5, 0.5)
@@ -35,5 +38,13 @@ def test_large_photos_are_scaled_down():
     assert np.array_equal(cache.matte(0), object_matte(Image.fromarray(pixels), [25, 12.5, 50.5, 25.5]))
 
 
+def test_photos_that_memory_does_not_hold_are_refused(monkeypatch):
+    small = [(photo((8, 8), "teal"), None)] * 256
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1_000_000))
+    ImageCache(small, 80, total=5_000)  # 192 bytes each
+    with pytest.raises(MemoryError, match="1,000,000 decoded photos take about"):
+        ImageCache(small, 80, total=1_000_000)
+
+
 def test_no_photos():
-    ImageCache([], 80)
+    ImageCache([], 80, total=0)

@@ -132,6 +132,13 @@ def test_image_serves_where_there_is_no_query_image(processor):
     assert whole.num_queries == 2
 
 
+def test_a_missing_query_image_is_named_and_no_listing_takes_its_place(processor):
+    queries, items = list(make_queries([0, 1, 2])), make_items(3)
+    queries[0] = {"item_id": queries[0]["item_id"], "image": queries[0]["query_image"]}
+    with pytest.raises(ValueError, match="row 0"):
+        evaluate_retrieval(ColourTower(), ColourTower(), processor, queries, items)
+
+
 def test_lists_of_dicts_serve_as_datasets_do(processor):
     queries, items = make_queries([1, 2]), make_items(5, boxes=True)
     towers = ColourTower(), ColourTower()

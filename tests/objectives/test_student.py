@@ -25,6 +25,16 @@ def test_embeddings_are_the_models():
     torch.testing.assert_close(found["logit_scale"], output.logit_scale)
 
 
+def test_the_temperature_finds_its_way_back_from_past_its_bound():
+    student = tiny_student()
+    with torch.no_grad():
+        student.model.logit_scale.fill_(math.log(student.model.config.logit_scale_max) + 0.1)
+    scale = student(**task_batch())["logit_scale"]
+    assert scale.item() == pytest.approx(student.model.config.logit_scale_max)
+    scale.backward()
+    assert student.model.logit_scale.grad > 0
+
+
 def test_mismatched_embeddings_are_those_of_the_picture_with_the_text():
     student, batch = tiny_student(), task_batch()
     found = student(**batch)["mismatched_embeds"]

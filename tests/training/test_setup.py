@@ -6,6 +6,7 @@ from tiny import VISION, tiny_model
 from tiny_training import MODEL
 
 from tiger_fg_hf import load_catalog
+from tiger_fg_hf.models.tiger_fg.encoders_tiger_fg import backbone_from_pretrained
 from tiger_fg_hf.training.arguments import DataArguments, ModelArguments
 from tiger_fg_hf.training.setup import build_eval_catalog, build_model_and_processor, build_pairs, query_side
 
@@ -82,6 +83,63 @@ def test_pairs_take_real_queries_or_make_them(catalog):
     for rows in (catalog, catalog.remove_columns("query_image")):
         pair = build_pairs(rows, DataArguments(), image_size=32, seed=0)[3]
         assert pair["query"].mode == pair["image"].mode == "RGB"
+
+
+def test_a_catalog_without_texts_to_tell_apart_trains_without_them(catalog, caplog):
+    """Mismatched texts are on by default, and drop out as all that a catalog does not have."""
+    bare = catalog.select_columns(["item_id", "image"])
+    alike = bare.add_column("title", ["mug"] * len(bare)).add_column("category", ["mugs"] * len(bare))
+    for rows in (bare, alike):
+        caplog.clear()
+        assert build_pairs(rows, DataArguments(), image_size=32, seed=0, hard_texts=True)[3]["hard_texts"] == []
+        assert "mismatched texts are left out" in caplog.text
+    pairs = build_pairs(catalog, DataArguments(num_hard_texts=2), image_size=32, seed=0, hard_texts=True)
+    assert len(pairs[3]["hard_texts"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "own"),
+    [
+        ("image_size", 96, "48"),
+        ("query_image_size", 64, "32"),
+        ("resize_mode", "squash", "pad"),
+        ("max_text_length", 99, "20"),
+        ("tokenizer", "train", "its tokenizer"),
+        ("vocab_size", 99, "its tokenizer"),
+    ],
+)
+def test_a_checkpoint_brings_its_own_inputs(catalog, tmp_path, flag, value, own):
+    told = {"image_size": 48, "query_image_size": 32, "max_text_length": 20}
+    model, processor = build_model_and_processor(ModelArguments(model_config=MODEL, vocab_size=420, **told), catalog)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    build_model_and_processor(ModelArguments(model=str(tmp_path), **told), catalog)
+    with pytest.raises(ValueError, match=f"--{flag} {value}: --model brings its own, {own}"):
+        build_model_and_processor(ModelArguments(model=str(tmp_path), **{flag: value}), catalog)
+
+
+def test_encoders_of_a_tiger_fg(catalog, tmp_path):
+    """`--vision`, `--text` and `--teacher` may name its folder: the encoders in it are taken, not fresh ones."""
+    torch.manual_seed(0)
+    source = tiny_model()
+    source.save_pretrained(tmp_path / "joint")
+    source.towers()[0].save_pretrained(tmp_path / "query")
+    arguments = ModelArguments(
+        vision=str(tmp_path / "query"), text=str(tmp_path / "joint"), tokenizer="train", vocab_size=420
+    )
+    model, _ = build_model_and_processor(arguments, catalog)
+    for name in ("vision_model", "text_model"):
+        expected = getattr(source, name).state_dict()
+        for key, value in getattr(model, name).state_dict().items():
+            assert torch.equal(value, expected[key]), key
+
+
+def test_a_folder_without_the_encoders_weights_is_named(catalog, tmp_path):
+    source = tiny_model()
+    source.text_model.save_pretrained(tmp_path)
+    source.vision_model.config.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="lacks most weights of a ViTModel, such as"):
+        backbone_from_pretrained(str(tmp_path), "vision_config", torch.float32, {})
 
 
 def test_queries_are_made_at_the_size_they_are_prepared_at(catalog):

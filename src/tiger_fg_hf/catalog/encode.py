@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
+from ..data.catalog import gather_attributes
+
 logger = logging.get_logger(__name__)
 
 Records: TypeAlias = Sequence[Mapping[str, Any]] | datasets.Dataset
@@ -92,8 +94,8 @@ def encode_items(
         model: the item tower: `model(**processed)` with `.embeds` [B, D] and `.grounding` [B, h, w].
         processor: `processor(images=[...], text=[record, ...], return_tensors="pt")`; runs in the workers.
         records: a `datasets.Dataset` or a list of dicts, at least one row. Its `image` may be absent or `None`; the
-            rest is the record that the processor renders: `title`, `category`, `attributes`, or what its template
-            names.
+            rest is the record that the processor renders: `title`, `category`, `attributes` (or columns
+            `attributes.<name>`, as of `load_catalog`), or what its template names.
         return_grounding: also return where the model looked.
         batch_size, device, num_workers, show_progress, autocast_dtype: as in `encode_queries`.
 
@@ -219,7 +221,7 @@ class ItemRows(_Rows):
         self.require_item_id = require_item_id
 
     def process(self, rows: list[Any]) -> Mapping[str, torch.Tensor]:
-        texts = [{name: value for name, value in row.items() if name != "image"} for row in rows]
+        texts = [gather_attributes({name: value for name, value in row.items() if name != "image"}) for row in rows]
         return self.processor(images=[row.get("image") for row in rows], text=texts, return_tensors="pt")
 
     def item_id(self, index: int, row: Any) -> str | None:

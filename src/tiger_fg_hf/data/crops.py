@@ -25,7 +25,8 @@ class CatalogPhotos(Sequence):
 
     Args:
         catalog: from `load_catalog` or `pair_queries`, not streamed.
-        column: `"image"`, of which only the box is shown where there is one, or `"query_image"`, shown whole.
+        column: `"image"`, of which only the box is shown where there is one, or `"query_image"`, shown whole; a
+            row without such a query is shown by its listing, of which its query is synthesised.
     """
 
     def __init__(self, catalog: Dataset | PairedCatalog, column: str = "image"):
@@ -36,5 +37,6 @@ class CatalogPhotos(Sequence):
 
     def __getitem__(self, row: Any) -> Any:
         record = to_record(self.catalog[row])
-        image = load_rgb_image(record[self.column], name=f"row {row} (item {record['item_id']!r}), {self.column}")
-        return crop_to_box(image, record["box"]) if self.column == "image" else image
+        column = "image" if record[self.column] is None else self.column
+        image = load_rgb_image(record[column], name=f"row {row} (item {record['item_id']!r}), {column}")
+        return crop_to_box(image, record["box"]) if column == "image" else image

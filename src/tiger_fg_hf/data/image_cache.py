@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import psutil
 from PIL import Image
 
 from .matte import object_matte
+
+# Listings whose size tells that of all.
+_SAMPLE = 256
 
 
 class ImageCache:
@@ -16,9 +20,14 @@ class ImageCache:
     Args:
         listings: for each row the RGB photo and its box `[x0, y0, x1, y1]` in pixels or None.
         max_side: a photo whose longer side exceeds this many pixels is kept scaled down to it.
+        total: how many listings there are.
+
+    Raises:
+        MemoryError: going by the first ones, all of them would take more memory than is free.
     """
 
-    def __init__(self, listings: Iterable[tuple[Image.Image, list[float] | None]], max_side: int):
+    def __init__(self, listings: Iterable[tuple[Image.Image, list[float] | None]], max_side: int, *, total: int):
+        free = psutil.virtual_memory().available
         pixels, alphas = bytearray(), bytearray()
         starts, alpha_starts, shapes, scales = [], [], [], []
         for image, box in listings:
@@ -34,6 +43,11 @@ class ImageCache:
             scales.append(scale)
             pixels += np.asarray(image).tobytes()
             alphas += b"" if matte is None else matte.tobytes()
+            if len(starts) == _SAMPLE and (needed := (len(pixels) + len(alphas)) * total // _SAMPLE) > free:
+                raise MemoryError(
+                    f"{total:,} decoded photos take about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+                    "with cache_decoded off they are read from the catalog each time"
+                )
         self._pixels = np.frombuffer(pixels, np.uint8)
         self._alphas = np.frombuffer(alphas, np.uint8)
         self._starts, self._alpha_starts = np.array(starts, np.int64), np.array(alpha_starts, np.int64)

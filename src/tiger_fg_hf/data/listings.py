@@ -345,7 +345,7 @@ class ListingPairDataset(torch.utils.data.Dataset):
         self.cache = None
         if cache_decoded:
             photos = ((self.decode(row), self.texts[row]["box"]) for row in range(len(self)))
-            self.cache = ImageCache(photos, cache_max_side)
+            self.cache = ImageCache(photos, cache_max_side, total=len(self))
 
     def __len__(self) -> int:
         return len(self.catalog)

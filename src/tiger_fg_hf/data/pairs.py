@@ -119,12 +119,15 @@ class PairDataset(torch.utils.data.Dataset):
         self.mosaic = mosaic
         self.num_hard_texts = num_hard_texts
         self.texts = TextTable(catalog)
-        if num_hard_texts and len(set(self.texts.categories) - {None}) == 1:
-            raise ValueError("num_hard_texts: hard texts are of other categories, and the catalog has only one")
+        if num_hard_texts and not self.texts.has_contrast:
+            raise ValueError(
+                "num_hard_texts: hard texts are of other categories, or titles where there are none, and "
+                "the catalog has only one"
+            )
         self.cache = None
         if cache_decoded:
             listings = ((self.decode(row), self.texts[row]["box"]) for row in range(len(self)))
-            self.cache = ImageCache(listings, cache_max_side)
+            self.cache = ImageCache(listings, cache_max_side, total=len(self))
 
     def __len__(self) -> int:
         return len(self.catalog)

@@ -29,15 +29,30 @@ class CatalogRecords(Sequence):
     def __len__(self) -> int:
         return len(self.catalog)
 
+    @property
+    def column_names(self) -> list[str]:
+        """Those of the catalog."""
+        return self.catalog.column_names
+
     def __getitem__(self, row: Any) -> Any:
         record = to_record(self.catalog[row])
         return {name: value for name, value in record.items() if value is not None or name == "box"}
 
 
+def has_every_query(catalog: Dataset | PairedCatalog) -> bool:
+    """Whether every row has a real query, without reading any picture."""
+    if "query_image" not in catalog.column_names:
+        return False
+    # Of a selection the whole table is looked at: at worst, a query too many is thought missing.
+    return isinstance(catalog, PairedCatalog) or not catalog.data.column("query_image").null_count
+
+
 def synthesize_queries(
     catalog: Dataset | PairedCatalog, synthesizer: QuerySynthesizer, *, seed: int
 ) -> list[dict[str, Any]]:
-    """Synthesise one query for each row: `{"item_id", "query_image"}` with JPEG bytes, the same for the same seed.
+    """One query for each row: `{"item_id", "query_image"}`, the row's own or else a synthesised one as JPEG bytes.
+
+    The same for the same seed.
 
     Raises:
         ValueError: an image cannot be read; row and item are named.
@@ -45,6 +60,9 @@ def synthesize_queries(
     queries = []
     for row in range(len(catalog)):
         record = to_record(catalog[row])
+        if record["query_image"] is not None:
+            queries.append({name: record[name] for name in ("item_id", "query_image")})
+            continue
         image = load_rgb_image(record["image"], name=f"row {row} (item {record['item_id']!r}), image")
         rng = np.random.default_rng(np.random.SeedSequence([seed, row]))
         buffer = io.BytesIO()

@@ -66,6 +66,13 @@ class TextTable:
         """Number of each row's item, `[rows]` int64: equal for equal `item_id`."""
         return self._items
 
+    @property
+    def has_contrast(self) -> bool:
+        """Whether texts differ in category or, where none is known, in title, as [`draw_others`] needs."""
+        if self._category_names:
+            return len(self._category_names) > 1
+        return len(np.unique(self._titles[self._titled])) > 1
+
     def draw_others(self, row: int, count: int, rng: np.random.Generator) -> list[int]:
         """Draw rows whose text is wrong for a row.
 

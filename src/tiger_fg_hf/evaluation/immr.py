@@ -90,7 +90,8 @@ def build_immr(
 
     Args:
         catalog: from `load_catalog` or `pair_queries`, with categories. Where it has `query_image`, every one of a
-            product's is a query; products without any get one synthesised from their listing.
+            product's is a query; products without any get one synthesised from their listing. Of `pair_queries`,
+            listings that no query shows are left out.
         folder: where `datasets` saves it; written whole or not at all.
         query_clutter, item_clutter: backgrounds of queries and of mosaics, from disjoint pools.
 
@@ -166,7 +167,10 @@ def draw_distractors(
 def _products(
     catalog: datasets.Dataset | PairedCatalog,
 ) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]], int]:
-    """First listing of every product, the products' own queries by item id, and how many rows gave neither."""
+    """
+    First listing of every product, the products' own queries by item id, and how many rows gave neither, listings that
+    no query asks for among them.
+    """
     records: dict[str, dict[str, Any]] = {}
     queries_of: dict[str, list[dict[str, Any]]] = {}
     left_out = 0
@@ -180,6 +184,8 @@ def _products(
             queries_of.setdefault(item_id, []).append(_embedded(query))
         elif not is_new:
             left_out += 1
+    if isinstance(catalog, PairedCatalog):
+        left_out += len(set(map(str, catalog.items["item_id"])) - set(map(str, catalog.queries["item_id"])))
     if not records:
         raise ValueError("The catalog has no listing with a picture and a category.")
     return list(records.values()), queries_of, left_out
@@ -231,7 +237,9 @@ def _mosaics(
 ) -> Iterator[_Composed]:
     compose = MosaicComposer(config.mosaics, clutter)
     # No product fills more than the canvas, so none is kept larger than it.
-    photos = ImageCache(((_photo(record), record["box"]) for record in records), config.mosaics.size)
+    photos = ImageCache(
+        ((_photo(record), record["box"]) for record in records), config.mosaics.size, total=len(records)
+    )
 
     def product(row: int) -> Product:
         photo, scale = photos.photo(row)

@@ -131,7 +131,7 @@ def evaluate_retrieval(
 
     Args:
         query_model, item_model, processor: as in `encode_queries` and `encode_items`.
-        queries: a `datasets.Dataset` or a list of dicts with `item_id` and `query_image`; where there is no column
+        queries: a `datasets.Dataset` or a list of dicts with `item_id` and `query_image`; where no row has a
             `query_image`, `image` is taken.
         items: likewise with `item_id`, texts, `image`, and optionally `box`, in pixels of the upright image: with
             any box, grounding is measured, on the items that have an image with some of the box left in it.
@@ -238,8 +238,9 @@ class _LazyColumn(Sequence[Any]):
         return self.rows[self.indices[index]].get(self.name)
 
 
-def _column_names(rows: Records) -> Sequence[str]:
-    return rows.column_names if isinstance(rows, datasets.Dataset) else list(rows[0])
+def _column_names(rows: Records) -> set[str]:
+    names = getattr(rows, "column_names", None)
+    return {name for row in rows for name in row} if names is None else set(names)
 
 
 def _column(rows: Records, name: str) -> list[Any]:

@@ -153,7 +153,7 @@ class TrainingStudent(nn.Module):
                 representations["relation_divergence"] = relation_distillation_rows(
                     tokens.patches, teacher, inside, temperature=terms.relation_temperature
                 )
-        representations["logit_scale"] = model.logit_scale.exp().clamp(max=model.config.logit_scale_max)
+        representations["logit_scale"] = model.bounded_logit_scale()
         return representations
 
     def _appearance(self, output) -> torch.Tensor:

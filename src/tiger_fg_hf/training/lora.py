@@ -36,7 +36,9 @@ def add_lora(model: TGQFormerModel, *, rank: int = 16, alpha: int = 32, dropout:
         raise ValueError(f"The rank of adapters must be at least 1, got {rank}.")
     from peft import LoraConfig, get_peft_model
 
-    layers = model.language_model.config.num_hidden_layers
+    config = model.language_model.config
+    # ALBERT's layers are one and the same in each group.
+    layers = getattr(config, "num_hidden_groups", config.num_hidden_layers)
     blocks = [
         path
         for path, module in model.language_model.named_modules()
@@ -49,11 +51,11 @@ def add_lora(model: TGQFormerModel, *, rank: int = 16, alpha: int = 32, dropout:
     ]
     if not targets:
         raise ValueError(f"{type(model.language_model).__name__} has no linear layers in its blocks to adapt.")
-    config = LoraConfig(
+    adapters = LoraConfig(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules=targets,
         modules_to_save=[name for name in _WHOLE if getattr(model, name) is not None],
     )
-    return get_peft_model(model, config)
+    return get_peft_model(model, adapters)

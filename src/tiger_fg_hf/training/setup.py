@@ -1,6 +1,7 @@
 """From arguments to what the loop needs: model, processor and pairs."""
 
 import logging
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,7 +99,7 @@ def build_pairs(
             size=image_size, area=data.mosaic_range("mosaic_area"), overlay_probability=data.mosaic_overlays
         )
         mosaic = MosaicComposer(config, build_clutter(data.clutter, "item", size=image_size))
-    return PairDataset(
+    pairs = PairDataset(
         catalog,
         build_synthesizer(data.clutter, size=query_size or image_size, difficulty=data.query_difficulty),
         seed=seed,
@@ -107,8 +108,13 @@ def build_pairs(
         cache_decoded=data.cache_decoded,
         cache_max_side=max(max(image_size, query_size or 0) * 3 // 2, 96),
         mosaic=mosaic,
-        num_hard_texts=data.num_hard_texts if hard_texts else 0,
     )
+    if hard_texts and data.num_hard_texts:
+        if pairs.texts.has_contrast:
+            pairs.num_hard_texts = data.num_hard_texts
+        else:
+            logger.warning("The catalog has no texts of other products to tell apart: mismatched texts are left out.")
+    return pairs
 
 
 def build_sampling(pairs: PairDataset, data: DataArguments, *, batch_size: int, seed: int) -> dict[str, Any]:
@@ -162,7 +168,9 @@ def build_teacher(
         return None
     teacher = backbone_from_pretrained(source, "vision_config", torch.float32, {})
     statistics = {"image_mean": IMAGENET_DEFAULT_MEAN, "image_std": IMAGENET_DEFAULT_STD, **pixel_statistics(source)}
-    size = teacher.config.image_size
+    size = getattr(teacher.config, "image_size", None)
+    if size is None:  # SigLIP 2 NaFlex, which counts patches
+        size = int(teacher.config.num_patches**0.5) * teacher.config.patch_size
     return TeacherFeatures.cached(
         folder,
         teacher.to("cuda" if torch.cuda.is_available() else "cpu"),
@@ -195,6 +203,7 @@ def build_model_and_processor(model: ModelArguments, catalog: Any) -> tuple[PreT
             model.model, dtype=torch.float32, attn_implementation=model.attn_implementation
         )
         processor = TigerFGProcessor.from_pretrained(model.model)
+        _refuse_other_inputs(model, processor)
     else:
         tokenizer = _build_tokenizer(model, catalog)
         image_processor = TigerFGImageProcessorPil(
@@ -220,6 +229,25 @@ def build_model_and_processor(model: ModelArguments, catalog: Any) -> tuple[PreT
     if model.gradient_checkpointing:
         network.gradient_checkpointing_enable()
     return network, processor
+
+
+def _refuse_other_inputs(model: ModelArguments, processor: TigerFGProcessor) -> None:
+    """
+    Raises:
+        ValueError: a flag asks for other inputs than those of the checkpoint, which brings its processor.
+    """
+    own = {
+        "image_size": processor.image_processor.size["height"],
+        "query_image_size": None if processor.query_size is None else processor.query_size["height"],
+        "resize_mode": processor.image_processor.resize_mode,
+        "max_text_length": processor.max_length,
+    }
+    for field in fields(ModelArguments):
+        given = getattr(model, field.name)
+        if field.name in (*own, "tokenizer", "vocab_size") and given not in (field.default, own.get(field.name)):
+            raise ValueError(
+                f"--{field.name} {given}: --model brings its own, {own.get(field.name, 'its tokenizer')}."
+            )
 
 
 def query_side(processor: TigerFGProcessor) -> int:

@@ -56,7 +56,7 @@ class TestRenderText:
             ({"title": "a", "attributes": {"x": None, "y": "", "z": float("nan"), "w": []}}, "a"),
             (
                 {"title": 501, "attributes": {"n": 3, "r": 2.5, "l": ["red", None, "blue"]}},
-                "501 | n: 3, r: 2.5, l: red / blue",
+                "501 | n: 3, r: 2.5, l: red, blue",
             ),
             (
                 {"title": "{title} {0.__class__} {}", "attributes": {"{name}": "{value}"}},

@@ -9,7 +9,8 @@ from typing import Any
 
 # Control characters that are not white space, lone surrogates (which cannot be encoded) and the byte-order mark.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff]")
-_LIST_SEPARATOR = " / "
+# As catalogs are read for training.
+_LIST_SEPARATOR = ", "
 
 
 class RecordTemplate:
@@ -62,7 +63,7 @@ class RecordTemplate:
         Render a product record to the text that the model reads.
 
         Text is normalised to Unicode NFC, white space is collapsed, and control characters are removed. A value may be
-        a string, a number or a list of those, which is joined by `" / "`. `None`, NaN and blank values count as
+        a string, a number or a list of those, which is joined by `", "`. `None`, NaN and blank values count as
         missing, and keys that no segment of the template names are ignored.
 
         Args:

@@ -110,10 +110,22 @@ def backbone_from_config(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def backbone_from_pretrained(source: str, sub_config: str, dtype: torch.dtype, kwargs: dict) -> PreTrainedModel:
-    config = AutoConfig.from_pretrained(source, **kwargs)
-    config = copy.deepcopy(getattr(config, sub_config, config))
+    """
+    An encoder from its own folder, from that of a CLIP-like model, or from that of a TIGER-FG.
+
+    Raises:
+        ValueError: most of its weights are not there.
+    """
+    whole = AutoConfig.from_pretrained(source, **kwargs)
+    config = copy.deepcopy(getattr(whole, sub_config, whole))
     model_class = _backbone_class(config)
     kwargs = {"use_safetensors": True, **_backbone_kwargs(model_class), **kwargs}
-    model = model_class.from_pretrained(source, config=config, dtype=dtype, **kwargs)
+    if whole.model_type.startswith("tiger_fg"):  # transformers does not know its names as a prefix
+        kwargs = {"key_mapping": {f"^{sub_config.removesuffix('config')}model\\.": ""}, **kwargs}
+    model, told = model_class.from_pretrained(source, config=config, dtype=dtype, output_loading_info=True, **kwargs)
+    if 2 * len(told["missing_keys"]) > len(model.state_dict()):
+        raise ValueError(
+            f"'{source}' lacks most weights of a {model_class.__name__}, such as {min(told['missing_keys'])}."
+        )
     model.config._name_or_path = ""  # a local folder's path is nobody's business once its weights are in a new model
     return model

@@ -1,0 +1,79 @@
+"""Queries of a catalog: real ones where there are any, and those of other rows synthesised."""
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from tiger_fg_hf import drawn_catalog, load_catalog
+from tiger_fg_hf.data.catalog import gather_attributes
+from tiger_fg_hf.data.crops import CatalogPhotos, crop_to_box
+from tiger_fg_hf.data.records import CatalogRecords, has_every_query, synthesize_queries
+from tiger_fg_hf.data.synthesis import QuerySynthesisConfig, QuerySynthesizer
+from tiger_fg_hf.models.tiger_fg.image_loading_tiger_fg import load_rgb_image
+
+
+@pytest.fixture(scope="module")
+def catalogs():
+    """Four products: with a real query each, with some, and with none."""
+    drawn = drawn_catalog(num_products=4, views=1, layout="clean", size=48)
+    encoded = drawn.cast_column("query_image", datasets.Image(decode=False))["query_image"]
+    some = [image if number % 2 else None for number, image in enumerate(encoded)]
+    some = drawn.remove_columns("query_image").add_column("query_image", some, feature=datasets.Image())
+    return {
+        "all": load_catalog(drawn),
+        "some": load_catalog(some),
+        "none": load_catalog(drawn.remove_columns("query_image")),
+    }
+
+
+def test_has_every_query(catalogs):
+    assert {name: has_every_query(catalog) for name, catalog in catalogs.items()} == {
+        "all": True,
+        "some": False,
+        "none": False,
+    }
+
+
+def test_real_queries_are_kept_and_the_others_synthesised(catalogs):
+    synthesizer = QuerySynthesizer(QuerySynthesisConfig(size=32))
+    found = {name: synthesize_queries(catalog, synthesizer, seed=0) for name, catalog in catalogs.items()}
+
+    def pixels(name, row):
+        return np.asarray(load_rgb_image(found[name][row]["query_image"]))
+
+    for row in range(4):
+        expected = "all" if row % 2 else "none"
+        assert np.array_equal(pixels("some", row), pixels(expected, row))
+        assert found["some"][row]["item_id"] == catalogs["all"]["item_id"][row]
+
+
+def test_a_row_without_query_is_shown_by_its_listing(catalogs):
+    photos = CatalogPhotos(catalogs["some"], "query_image")
+    for row in range(4):
+        record = CatalogRecords(catalogs["all"])[row]
+        listing = crop_to_box(load_rgb_image(record["image"]), record["box"])
+        expected = load_rgb_image(record["query_image"]) if row % 2 else listing
+        assert np.array_equal(np.asarray(photos[row]), np.asarray(expected))
+        assert isinstance(photos[row], Image.Image)
+
+
+@pytest.mark.parametrize(
+    ("row", "attributes"),
+    [
+        ({"attributes.color": "red", "attributes.tags": ["a", "b"]}, {"color": "red", "tags": "a, b"}),
+        ({"attributes": '{"color": "red"}'}, {"color": "red"}),
+        ({"attributes": {"color": "red", "size": None}}, {"color": "red"}),
+        ({"attributes.color": None}, None),
+    ],
+)
+def test_attributes_are_gathered_as_training_reads_them(row, attributes):
+    found = gather_attributes({"item_id": "7", "title": "mug", **row})
+    assert found == {"item_id": "7", "title": "mug", "attributes": attributes}
+
+
+def test_a_row_without_attributes_stays_as_it_is():
+    row = {"title": "mug", "brand": "ACME"}
+    assert gather_attributes(row) == row
+    with pytest.raises(ValueError, match="item '7': attributes is no valid JSON"):
+        gather_attributes({"item_id": "7", "attributes": "{broken"})
