@@ -1,5 +1,6 @@
 """Product records as the text that models read. Every model's folder has this file, so that each exports alone."""
 
+import json
 import re
 import string
 import unicodedata
@@ -68,7 +69,8 @@ class RecordTemplate:
 
         Args:
             record: A record such as `{"title": ..., "category": ..., "attributes": {name: value}}`, a string (used as
-                it is, without the template), or `None`.
+                it is, without the template), or `None`. Attributes may also be JSON text, or keys `attributes.<name>`
+                as in rows of a loaded catalog.
 
         Returns:
             The text; `""` if there is nothing to say.
@@ -84,23 +86,34 @@ class RecordTemplate:
         segments = []
         for segment, fields in self._segments:
             for field in fields - values.keys():
-                render = self._render_attributes if field == "attributes" else render_value
-                values[field] = render(record.get(field), field)
+                if field == "attributes":
+                    values[field] = self._render_attributes(_attributes_of(record))
+                else:
+                    values[field] = render_value(record.get(field), field)
             if all(values[field] for field in fields):
                 segments.append(segment.format_map(values))
         return self._separator.join(segments)
 
-    def _render_attributes(self, attributes: Mapping[str, Any] | None, field: str) -> str:
-        if attributes is None:
-            return ""
-        if not isinstance(attributes, Mapping):
-            raise ValueError(f"{field} must be a dict, got {type(attributes).__name__}")
+    def _render_attributes(self, attributes: Mapping[str, Any]) -> str:
         rendered = []
         for name, value in attributes.items():
-            value = render_value(value, f"{field}[{name!r}]")
+            value = render_value(value, f"attributes[{name!r}]")
             if value:
                 rendered.append(self._attribute_template.format(name=clean_text(str(name)), value=value))
         return self._attribute_separator.join(rendered)
+
+
+def _attributes_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    attributes = record.get("attributes")
+    if isinstance(attributes, str) and attributes.lstrip().startswith("{"):
+        try:
+            attributes = json.loads(attributes)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"attributes is no valid JSON ({error}): {attributes[:80]!r}") from None
+    if attributes is not None and not isinstance(attributes, Mapping):
+        raise ValueError(f"attributes must be a dict, got {type(attributes).__name__}")
+    spread = {name: value for name, value in record.items() if name.startswith("attributes.")}
+    return {**(attributes or {}), **{name.removeprefix("attributes."): value for name, value in spread.items()}}
 
 
 def tokenize_texts(tokenizer: Any, texts: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,13 @@ import datasets
 import pytest
 import torch
 from encoding_stubs import StubModel, StubProcessor, make_dataset, png
+from tiny import IMAGE, tiny_model
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
+from tiger_fg_hf import TigerFGImageProcessorPil, TigerFGProcessor, load_catalog
 from tiger_fg_hf.catalog.encode import encode_items, encode_queries
+from tiger_fg_hf.data.records import CatalogRecords
 
 
 def one_by_one(model, records) -> torch.Tensor:
@@ -45,20 +50,22 @@ def test_other_columns_reach_the_template_and_other_pictures_do_not():
     assert seen == [{"item_id": f"sku-{i}", "title": "x" * i, "brand": b} for i, b in enumerate(["ACME", "Zeta"])]
 
 
-def test_attributes_of_a_loaded_catalog_reach_the_template():
-    """`load_catalog` spreads them over columns; training folds them, and so must encoding."""
-    catalog = make_dataset(count=2).remove_columns("query_image")
-    catalog = catalog.add_column("attributes.color", ["red", None]).add_column("attributes.tags", [["a", "b"], []])
-    seen = []
-
-    class Spy(StubProcessor):
-        def __call__(self, images, text=None, return_tensors="pt"):
-            seen.extend(text)
-            return super().__call__(images, text)
-
-    encode_items(StubModel(), Spy("{attributes}"), catalog)
-    assert [record["attributes"] for record in seen] == [{"color": "red", "tags": "a, b"}, None]
-    assert not any(name.startswith("attributes.") for record in seen for name in record)
+def test_a_loaded_catalog_is_encoded_as_it_is_trained_on():
+    """`load_catalog` spreads attributes over columns; the text is that of the record which training reads."""
+    rows = [{"item_id": f"p{i}", "image": {"bytes": png(i), "path": None}, "title": "x"} for i in range(3)]
+    rows = [
+        {**row, "color": colour, "tags": ["a", "b"]} for row, colour in zip(rows, ("red", None, "teal"), strict=True)
+    ]
+    catalog = load_catalog(datasets.Dataset.from_list(rows), columns={"attributes": ["color", "tags"]})
+    tokenizer = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "red": 2, "teal": 3, "x": 4, "b": 5}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+    processor = TigerFGProcessor(TigerFGImageProcessorPil(size=IMAGE), fast)
+    model = tiny_model("item")
+    found = encode_items(model, processor, catalog)
+    torch.testing.assert_close(found, encode_items(model, processor, CatalogRecords(catalog)))
+    without = encode_items(model, processor, catalog.remove_columns(["attributes.color", "attributes.tags"]))
+    assert not torch.allclose(found, without, atol=1e-3)
 
 
 def test_queries_match_their_images():

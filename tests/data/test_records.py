@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from tiger_fg_hf import drawn_catalog, load_catalog
-from tiger_fg_hf.data.catalog import gather_attributes
 from tiger_fg_hf.data.crops import CatalogPhotos, crop_to_box
 from tiger_fg_hf.data.records import CatalogRecords, has_every_query, synthesize_queries
 from tiger_fg_hf.data.synthesis import QuerySynthesisConfig, QuerySynthesizer
@@ -56,24 +55,3 @@ def test_a_row_without_query_is_shown_by_its_listing(catalogs):
         expected = load_rgb_image(record["query_image"]) if row % 2 else listing
         assert np.array_equal(np.asarray(photos[row]), np.asarray(expected))
         assert isinstance(photos[row], Image.Image)
-
-
-@pytest.mark.parametrize(
-    ("row", "attributes"),
-    [
-        ({"attributes.color": "red", "attributes.tags": ["a", "b"]}, {"color": "red", "tags": "a, b"}),
-        ({"attributes": '{"color": "red"}'}, {"color": "red"}),
-        ({"attributes": {"color": "red", "size": None}}, {"color": "red"}),
-        ({"attributes.color": None}, None),
-    ],
-)
-def test_attributes_are_gathered_as_training_reads_them(row, attributes):
-    found = gather_attributes({"item_id": "7", "title": "mug", **row})
-    assert found == {"item_id": "7", "title": "mug", "attributes": attributes}
-
-
-def test_a_row_without_attributes_stays_as_it_is():
-    row = {"title": "mug", "brand": "ACME"}
-    assert gather_attributes(row) == row
-    with pytest.raises(ValueError, match="item '7': attributes is no valid JSON"):
-        gather_attributes({"item_id": "7", "attributes": "{broken"})

@@ -105,7 +105,6 @@ def test_a_catalog_without_texts_to_tell_apart_trains_without_them(catalog, capl
         ("resize_mode", "squash", "pad"),
         ("max_text_length", 99, "20"),
         ("tokenizer", "train", "its tokenizer"),
-        ("vocab_size", 99, "its tokenizer"),
     ],
 )
 def test_a_checkpoint_brings_its_own_inputs(catalog, tmp_path, flag, value, own):

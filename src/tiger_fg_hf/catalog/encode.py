@@ -13,8 +13,6 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
-from ..data.catalog import gather_attributes
-
 logger = logging.get_logger(__name__)
 
 Records: TypeAlias = Sequence[Mapping[str, Any]] | datasets.Dataset
@@ -221,7 +219,7 @@ class ItemRows(_Rows):
         self.require_item_id = require_item_id
 
     def process(self, rows: list[Any]) -> Mapping[str, torch.Tensor]:
-        texts = [gather_attributes({name: value for name, value in row.items() if name != "image"}) for row in rows]
+        texts = [{name: value for name, value in row.items() if name != "image"} for row in rows]
         return self.processor(images=[row.get("image") for row in rows], text=texts, return_tensors="pt")
 
     def item_id(self, index: int, row: Any) -> str | None:

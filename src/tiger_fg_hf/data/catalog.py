@@ -141,18 +141,6 @@ def to_record(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def gather_attributes(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with its columns `attributes.<name>`, or JSON text of attributes, as the one dict that `to_record` makes.
-
-    A row without attributes, and whatever else a row holds, stays as it is.
-
-    Raises:
-        ValueError: for attributes that cannot be read, naming the item.
-    """
-    rest = {name: value for name, value in row.items() if not _is_attribute(name)}
-    return rest if len(rest) == len(row) else {**rest, "attributes": _attributes(row, _text(row.get("item_id")))}
-
-
 def catalog_fingerprint(dataset: Dataset | IterableDataset | PairedCatalog) -> str:
     """Hash what a catalog holds, not where it lies: equal on every process and machine that reads the same rows.
 
@@ -397,14 +385,10 @@ def _text(value: Any) -> str:
     return str(value).strip()
 
 
-def _is_attribute(column: str) -> bool:
-    return column == "attributes" or column.startswith(_ATTRIBUTE_PREFIX)
-
-
 def _attributes(row: Mapping[str, Any], item_id: str) -> dict[str, str] | None:
     attributes: dict[str, str] = {}
     for column, value in row.items():
-        if not _is_attribute(column):
+        if column != "attributes" and not column.startswith(_ATTRIBUTE_PREFIX):
             continue
         if isinstance(value, str) and value.lstrip().startswith("{"):
             try:

@@ -244,7 +244,7 @@ def _refuse_other_inputs(model: ModelArguments, processor: TigerFGProcessor) -> 
     }
     for field in fields(ModelArguments):
         given = getattr(model, field.name)
-        if field.name in (*own, "tokenizer", "vocab_size") and given not in (field.default, own.get(field.name)):
+        if field.name in (*own, "tokenizer") and given not in (field.default, own.get(field.name)):
             raise ValueError(
                 f"--{field.name} {given}: --model brings its own, {own.get(field.name, 'its tokenizer')}."
             )

@@ -58,6 +58,10 @@ class TestRenderText:
                 {"title": 501, "attributes": {"n": 3, "r": 2.5, "l": ["red", None, "blue"]}},
                 "501 | n: 3, r: 2.5, l: red, blue",
             ),
+            # Rows of a loaded catalog, and of one that is not.
+            ({"title": "a", "attributes.n": "3", "attributes.l": ["red", "blue"]}, "a | n: 3, l: red, blue"),
+            ({"title": "a", "attributes": '{"n": 3, "l": ["red", "blue"]}'}, "a | n: 3, l: red, blue"),
+            ({"title": "a", "attributes": None, "attributes.n": None}, "a"),
             (
                 {"title": "{title} {0.__class__} {}", "attributes": {"{name}": "{value}"}},
                 "{title} {0.__class__} {} | {name}: {value}",
@@ -106,6 +110,7 @@ class TestRenderText:
             ({"title": b"bytes"}, "title must be a string"),
             ({"title": {"en": "shirt"}}, "title must be a string"),
             ({"attributes": [("color", "blue")]}, "attributes must be a dict"),
+            ({"attributes": "{broken"}, "attributes is no valid JSON"),
             ({"attributes": {"color": {"main": "blue"}}}, r"attributes\['color'\] must be"),
         ],
     )
