@@ -1,4 +1,4 @@
-"""What listing photos show in their boxes."""
+"""What listing photos show of their products."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from PIL import Image
 
 from ..models.tiger_fg.image_loading_tiger_fg import load_rgb_image
 from .catalog import PairedCatalog, to_record
+from .matte import matte_extent, object_matte
 from .synthesis import clip_box
 
 
@@ -25,8 +26,9 @@ class CatalogPhotos(Sequence):
 
     Args:
         catalog: from `load_catalog` or `pair_queries`, not streamed.
-        column: `"image"`, of which only the box is shown where there is one, or `"query_image"`, shown whole; a
-            row without such a query is shown by its listing, of which its query is synthesised.
+        column: `"image"`, of which only the product is shown, or `"query_image"`, shown whole; a row without such a
+            query is shown by its listing, of which its query is synthesised. The product is what the box holds;
+            without a box what stands out from a white background, as in a mosaic; or else the whole photo.
     """
 
     def __init__(self, catalog: Dataset | PairedCatalog, column: str = "image"):
@@ -39,4 +41,9 @@ class CatalogPhotos(Sequence):
         record = to_record(self.catalog[row])
         column = "image" if record[self.column] is None else self.column
         image = load_rgb_image(record[column], name=f"row {row} (item {record['item_id']!r}), {column}")
-        return crop_to_box(image, record["box"]) if column == "image" else image
+        if column != "image":
+            return image
+        box = record["box"]
+        if box is None and (matte := object_matte(image)) is not None:
+            box = matte_extent(matte)
+        return crop_to_box(image, box)

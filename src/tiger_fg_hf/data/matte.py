@@ -35,6 +35,8 @@ _MIN_OBJECT_SHARE = 0.015
 _MAX_OBJECT_SHARE = 0.985
 # A shadow flood that takes more than this share of the object has leaked into a pale product.
 _MAX_SHADOW_SHARE = 0.15
+# Pixels of at least this alpha count as visible.
+VISIBLE_ALPHA = 32
 
 
 def object_matte(image: Image.Image, box: Sequence[float] | None = None) -> np.ndarray | None:
@@ -87,6 +89,15 @@ def object_matte(image: Image.Image, box: Sequence[float] | None = None) -> np.n
     if alpha.size != rgb.size:
         alpha = alpha.resize(rgb.size, Image.Resampling.BILINEAR)
     return np.asarray(alpha)
+
+
+def matte_extent(matte: np.ndarray) -> tuple[int, int, int, int] | None:
+    """Tight box `(x0, y0, x1, y1)` in pixels of what a matte `[H, W]` leaves visible; None where that is nothing."""
+    visible = matte >= VISIBLE_ALPHA
+    rows, columns = np.flatnonzero(visible.any(axis=1)), np.flatnonzero(visible.any(axis=0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 # Blurred coverage 0.4 .. 0.95 → alpha 0 .. 1: the half-covered rim pixels, which hold white, become mostly clear.

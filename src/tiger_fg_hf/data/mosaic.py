@@ -11,10 +11,9 @@ import numpy as np
 from PIL import Image
 
 from .drawn.overlays import draw_overlays
+from .matte import VISIBLE_ALPHA, matte_extent
 from .synthesis import ClutterBank, Range, cast_shadow, check_draws, clip_box, color_matrix, drawn_clutter
 
-# Pixels of at least this alpha count as visible.
-_VISIBLE = 32
 # Boxes may fill this share of the canvas together: beyond it they hardly find places that differ.
 _MAX_FILL = 0.75
 # Places tried for one product before all products shrink by a step, down to the smallest area and, at last, below.
@@ -141,13 +140,13 @@ class MosaicComposer:
         turn = rng.random() < config.rotation_probability
         angle = math.radians(rng.uniform(-config.rotation, config.rotation)) if turn else 0.0
         if product.alpha is not None:
-            visible = product.alpha >= _VISIBLE
-            rows, columns = np.flatnonzero(visible.any(axis=1)), np.flatnonzero(visible.any(axis=0))
-            if len(rows):
-                window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+            extent = matte_extent(product.alpha)
+            if extent is not None:
+                left, top, right, bottom = extent
+                window = slice(top, bottom), slice(left, right)
                 image = Image.fromarray(np.ascontiguousarray(product.photo[window]))
                 image.putalpha(Image.fromarray(np.ascontiguousarray(product.alpha[window])))
-                low, high = _turned_extent(visible[window], angle)
+                low, high = _turned_extent(product.alpha[window] >= VISIBLE_ALPHA, angle)
                 return _Piece(image.convert("RGBa"), flip, angle, low, high - low)
         height, width = product.photo.shape[:2]
         x0, y0, x1, y1 = clip_box(product.box, (width, height))

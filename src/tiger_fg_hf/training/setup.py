@@ -175,7 +175,7 @@ def build_teacher(
         folder,
         teacher.to("cuda" if torch.cuda.is_available() else "cpu"),
         CatalogPhotos(catalog),
-        fingerprint=fingerprint or catalog_fingerprint(catalog),
+        fingerprint=f"{fingerprint or catalog_fingerprint(catalog)}, boxes or else mattes",
         image_size=size if isinstance(size, int) else size[0],
         query_photos=CatalogPhotos(catalog, "query_image") if "query_image" in catalog.column_names else None,
         **statistics,
