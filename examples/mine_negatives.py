@@ -23,13 +23,11 @@ from tiger_fg_hf import (
     TigerFGQueryModel,
     encode_items,
     encode_queries,
-    load_catalog,
 )
-from tiger_fg_hf.data.catalog import parse_columns
-from tiger_fg_hf.data.collator import stable_id
 from tiger_fg_hf.data.records import CatalogRecords, has_every_query, synthesize_queries
+from tiger_fg_hf.data.text_table import TextTable
 from tiger_fg_hf.training.mining import mine_hard_negatives
-from tiger_fg_hf.training.setup import build_synthesizer, query_side
+from tiger_fg_hf.training.setup import build_synthesizer, query_side, read_catalog
 
 
 @dataclass
@@ -39,7 +37,12 @@ class MiningArguments:
     model: str = field(metadata={"help": "TIGER-FG checkpoint."})
     data: str = field(metadata={"help": "Training catalog."})
     output: str = field(metadata={"help": "File of the negatives, .npy."})
+    split: str | None = field(default=None, metadata={"help": "Split of the catalog, where it has several."})
     columns: str | None = field(default=None, metadata={"help": "Its columns, as 'title=name,attributes=color'."})
+    items: str | None = field(
+        default=None, metadata={"help": "Listings for a --data of query photos with item ids, as in training."}
+    )
+    item_columns: str | None = field(default=None, metadata={"help": "Column names of --items."})
     clutter: str | None = field(default=None, metadata={"help": "Photos that synthesised queries are set on."})
     negatives: int = field(default=8, metadata={"help": "Negatives of each row."})
     top_k: int = field(default=50, metadata={"help": "Best items that they are drawn from."})
@@ -48,10 +51,20 @@ class MiningArguments:
     num_workers: int = field(default=0, metadata={"help": "Processes that prepare data."})
     seed: int = field(default=0, metadata={"help": "Seed of synthesised queries and of the draw."})
 
+    def __post_init__(self):
+        # Here, and not after the catalog is encoded.
+        if Path(self.output).suffix != ".npy":
+            raise ValueError(f"--output: expected a file ending in .npy, found {self.output!r}.")
+        if not 1 <= self.negatives <= self.top_k:
+            raise ValueError(f"--negatives must lie in [1, top_k = {self.top_k}], got {self.negatives}.")
+
 
 def main(argv: list[str] | None = None) -> None:
     (args,) = HfArgumentParser(MiningArguments).parse_args_into_dataclasses(argv)
-    catalog = load_catalog(args.data, columns=parse_columns(args.columns) if args.columns else None)
+    Path(args.output).parent.mkdir(parents=True, exist_ok=True)
+    catalog = read_catalog(
+        args.data, split=args.split, columns=args.columns, items=args.items, item_columns=args.item_columns
+    )
     processor = TigerFGProcessor.from_pretrained(args.model)
     items = CatalogRecords(catalog)
     queries = items
@@ -67,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
     pictures = [query["query_image"] for query in queries]
     query_embeds = encode_queries(TigerFGQueryModel.from_pretrained(args.model), processor, pictures, **options)
     item_embeds = encode_items(TigerFGItemModel.from_pretrained(args.model), processor, items, **options)
-    ids = torch.tensor([stable_id(str(item_id)) for item_id in catalog["item_id"]])
+    ids = torch.from_numpy(TextTable(catalog).items)
     found = mine_hard_negatives(
         query_embeds,
         item_embeds,
@@ -78,7 +91,6 @@ def main(argv: list[str] | None = None) -> None:
         relative_margin=args.relative_margin,
         seed=args.seed,
     )
-    Path(args.output).parent.mkdir(parents=True, exist_ok=True)
     np.save(args.output, found.numpy())
     print(f"{args.output}: {(found >= 0).sum(1).float().mean():.1f} negatives a row, for {len(found)} rows")
 

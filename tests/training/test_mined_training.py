@@ -38,3 +38,39 @@ def test_mined_negatives_share_batches(tmp_path, fresh_accelerate, capsys):
     fresh_accelerate()
     with pytest.raises(ValueError, match="neighbours: expected one for each of 24 rows, found 5"):
         train.main([str(recipe), "--output_dir", str(tmp_path / "third"), *flags])
+
+
+def test_negatives_of_queries_that_are_joined_to_listings(tmp_path, fresh_accelerate):
+    drawn = drawn_catalog(num_products=8, views=2, size=40)
+    folders = {name: str(tmp_path / name) for name in ("photos", "listings")}
+    drawn.select_columns(["item_id", "query_image"]).save_to_disk(folders["photos"])
+    drawn.remove_columns("query_image").save_to_disk(folders["listings"])
+    catalog = {"data": folders["photos"], "items": folders["listings"]}
+    recipe = write_recipe(tmp_path, **catalog, tokenizer="train", max_steps=2, v2t=0.0, srd=0.0, sdd=0.0)
+    train = load_script(TRAIN_SCRIPT)
+    train.main([str(recipe), "--output_dir", str(tmp_path / "first")])
+
+    negatives = tmp_path / "new" / "negatives.npy"
+    files = ["--model", str(tmp_path / "first"), "--output", str(negatives), "--negatives", "2", "--top_k", "9"]
+    mine = load_script(MINE_SCRIPT)
+    mine.main([*files, *(part for name, value in catalog.items() for part in (f"--{name}", value))])
+    found = np.load(negatives)
+    assert found.shape == (16, 2)
+    for row, others in enumerate(found):
+        assert all(drawn["item_id"][other] != drawn["item_id"][row] for other in others if other >= 0)
+
+    fresh_accelerate()
+    train.main([str(recipe), "--output_dir", str(tmp_path / "second"), "--hard_negatives", str(negatives)])
+    assert read_history(tmp_path / "second")[-1]["step"] == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--output", "negatives"], "--output: expected a file ending in .npy, found 'negatives'"),
+        (["--output", "n.npy", "--negatives", "0"], r"--negatives must lie in \[1, top_k = 50\], got 0"),
+    ],
+)
+def test_mining_says_at_once_what_it_cannot_do(flags, message):
+    with pytest.raises(ValueError, match=message):
+        load_script(MINE_SCRIPT).main(["--model", "nowhere", "--data", "nowhere", *flags])

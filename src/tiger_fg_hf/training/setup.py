@@ -46,12 +46,24 @@ def build_catalog(data: DataArguments, *, image_size: int, seed: int) -> Any:
                 num_proc=max(data.num_workers, 1),
             )
         )
-    columns = parse_columns(data.columns) if data.columns else None
-    catalog = load_catalog(data.data, split=data.split, columns=columns)
-    if data.items is None:
+    return read_catalog(
+        data.data, split=data.split, columns=data.columns, items=data.items, item_columns=data.item_columns
+    )
+
+
+def read_catalog(
+    source: str,
+    *,
+    split: str | None = None,
+    columns: str | None = None,
+    items: str | None = None,
+    item_columns: str | None = None,
+) -> Any:
+    """A catalog, or its query photos joined to the listings of `items`; columns as `parse_columns` takes them."""
+    catalog = load_catalog(source, split=split, columns=parse_columns(columns) if columns else None)
+    if items is None:
         return catalog
-    item_columns = parse_columns(data.item_columns) if data.item_columns else None
-    return pair_queries(catalog, load_catalog(data.items, columns=item_columns))
+    return pair_queries(catalog, load_catalog(items, columns=parse_columns(item_columns) if item_columns else None))
 
 
 def build_clutter(clutter: str | None, pool: Literal["query", "item"], *, size: int) -> ClutterBank | None:
