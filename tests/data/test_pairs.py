@@ -206,6 +206,19 @@ def test_decoded_cache_gives_the_same_pairs():
     assert loaded(cached, 2) == expected
 
 
+def test_a_listing_that_several_queries_show_is_kept_once():
+    def paired(**options) -> PairDataset:
+        shown = [2, 0, 2, 1, 2, 0]
+        queries = {"item_id": [f"id{i}" for i in shown], "query_image": [encoded(photo(row)) for row in range(6)]}
+        catalog = pair_queries(load_catalog(datasets.Dataset.from_dict(queries)), make_catalog(4))
+        return PairDataset(catalog, item_augmentation=ItemAugmentation(), **options)
+
+    plain, cached = paired(), paired(cache_decoded=True)
+    assert digests([cached[row] for row in range(6)]) == digests([plain[row] for row in range(6)])
+    assert len(cached.cache) == 3
+    assert len(make_dataset(cache_decoded=True).cache) == 7
+
+
 def test_small_cache_scales_boxes():
     pair = make_dataset(cache_decoded=True, cache_max_side=36, item_augmentation=None)[0]
     assert pair["image"].size == (36, 30)

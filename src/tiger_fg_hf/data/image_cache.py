@@ -53,6 +53,9 @@ class ImageCache:
         self._starts, self._alpha_starts = np.array(starts, np.int64), np.array(alpha_starts, np.int64)
         self._shapes, self._scales = np.array(shapes, np.int64), np.array(scales)
 
+    def __len__(self) -> int:
+        return len(self._starts)
+
     def photo(self, row: int) -> tuple[np.ndarray, tuple[float, float]]:
         """Return a row's photo, `[H, W, 3]` uint8, and its width and height as shares of the full photo's."""
         height, width = self._shapes[row]

@@ -126,8 +126,11 @@ class PairDataset(torch.utils.data.Dataset):
             )
         self.cache = None
         if cache_decoded:
-            listings = ((self.decode(row), self.texts[row]["box"]) for row in range(len(self)))
-            self.cache = ImageCache(listings, cache_max_side, total=len(self))
+            # Each listing once, however many queries show it.
+            of_rows = catalog.listing_rows if isinstance(catalog, PairedCatalog) else range(len(self))
+            _, firsts, self.cache_rows = np.unique(of_rows, return_index=True, return_inverse=True)
+            listings = ((self.decode(row), self.texts[row]["box"]) for row in firsts.tolist())
+            self.cache = ImageCache(listings, cache_max_side, total=len(firsts))
 
     def __len__(self) -> int:
         return len(self.catalog)
@@ -285,6 +288,7 @@ class _Listings(dict[int, _Listing]):
         if cache is None:
             self[row] = _Listing(self.dataset.decode(row), box)
         else:
-            photo, scale = cache.photo(row)
-            self[row] = _Listing(Image.fromarray(photo), scale_box(box, scale), cache.matte(row))
+            place = int(self.dataset.cache_rows[row])
+            photo, scale = cache.photo(place)
+            self[row] = _Listing(Image.fromarray(photo), scale_box(box, scale), cache.matte(place))
         return self[row]
