@@ -244,6 +244,8 @@ def test_pair_queries_takes_listings_in_turn():
     assert paired[0]["image"]["bytes"] == png()
     assert len(paired) == 3
     assert len(catalog_fingerprint(paired)) == 32
+    some = paired.select(range(1, 3))
+    assert [to_record(row) for row in some] == [to_record(paired[row]) for row in (1, 2)]
 
 
 def test_pair_queries_names_missing_items():

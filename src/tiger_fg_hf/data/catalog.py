@@ -203,6 +203,10 @@ class PairedCatalog:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[index] for index in range(len(self)))
 
+    def select(self, rows: Sequence[int]) -> PairedCatalog:
+        """Some of the queries, with the listings that they have here."""
+        return PairedCatalog(self.queries.select(rows), self.items, [self.listing_rows[row] for row in rows])
+
 
 def pair_queries(queries: Dataset, items: Dataset) -> PairedCatalog:
     """Join a catalog of query photos to a catalog of listings by `item_id`.
