@@ -1,4 +1,8 @@
-"""TIGER-FG with one part of its item tower changed, for ablations; parameters keep their names."""
+"""
+TIGER-FG with one part of its item tower changed, for ablations.
+
+Parameters keep their names, so a saved ablation is to be read by its own class; `AutoModel` takes it for the whole.
+"""
 
 import torch
 
