@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from benchmark_folder import is_finished, setting_differences
+from benchmark_seeds import comparable
 from benchmark_text import short
 from immr_arguments import Setup
 from immr_data import BenchmarkData
@@ -54,7 +55,10 @@ def write_report(setup: Setup, data: BenchmarkData) -> Path:
             stale[run.name] = differing
         else:
             results.setdefault(run.system.name, []).append(load_result(folder))
-    scored = {name: Scored(benchmark, [result.scores for result in found]) for name, found in results.items()}
+    scored = {
+        name: Scored(benchmark, {result.settings["seed"]: result.scores for result in found})
+        for name, found in results.items()
+    }
     systems = {system.name: scored[system.name] for system in SYSTEMS if system.name in scored}
     ablations = {system.name: scored[system.name] for system in ABLATIONS if system.name in scored}
 
@@ -75,10 +79,11 @@ def write_report(setup: Setup, data: BenchmarkData) -> Path:
         parts += ["## Learning rates", rates_table(setup, systems)]
         parts += ["## Cost", cost_table({name: results[name] for name in systems})]
     if ablations:
-        parts += ["## Ablations", _sentences(ablations), ablation_table(ablations)]
+        shown, note = comparable(ablations)
+        parts += ["## Ablations", _sentences(ablations), note, ablation_table(shown)]
     if OURS in results and _draw_groundings(folder, benchmark, results[OURS][0].scores):
         parts += ["## Where it looked", "[Good and bad cases](grounding.html)", "![Grounding maps](grounding.png)"]
-    (folder / "report.md").write_text("\n\n".join(parts) + "\n")
+    (folder / "report.md").write_text("\n\n".join(filter(None, parts)) + "\n")
     numbers = {
         "benchmark": benchmark.meta,
         "missing": missing,
@@ -96,7 +101,7 @@ def evaluation_report(
 ) -> tuple[str, dict[str, Any]]:
     """Tables of one model as Markdown, and its numbers."""
     result = Result({}, {}, scores, cost, {})
-    model = {"model": Scored(benchmark, [scores])}
+    model = {"model": Scored(benchmark, {0: scores})}
     parts = [f"Benchmark {benchmark.meta['content']}: {_sizes(benchmark)}", *result_tables(model)]
     parts += ["## Cost", cost_table({"model": [result]})]
     return "\n\n".join(parts) + "\n", system_numbers(model["model"], [result])

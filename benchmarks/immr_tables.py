@@ -1,9 +1,10 @@
 """Tables of the IMMR report, and the numbers behind them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from benchmark_seeds import common_seeds, seeds_text
 from benchmark_text import difference_text, interval_text, table
 from immr_arguments import Setup
 from immr_results import Result
@@ -18,11 +19,20 @@ _AREAS = ((0.0, 0.05, "below 5%"), (0.05, 0.10, "5–10%"), (0.10, 0.25, "10–2
 
 
 class Scored:
-    """A system's results on one benchmark; with several seeds, the mean of every query over them."""
+    """A system's results on one benchmark by seed; with several, the mean of every query over them."""
 
-    def __init__(self, benchmark: IMMRBenchmark, scores: Sequence[IMMRScores]):
-        self.benchmark, self.scores = benchmark, scores
+    def __init__(self, benchmark: IMMRBenchmark, by_seed: Mapping[int, IMMRScores]):
+        self.benchmark, self.by_seed = benchmark, dict(by_seed)
         self.ids = list(benchmark.queries["item_id"])
+
+    @property
+    def scores(self) -> list[IMMRScores]:
+        """Those of every seed."""
+        return list(self.by_seed.values())
+
+    def of_seeds(self, seeds: Iterable[int]) -> "Scored":
+        """The same of some seeds."""
+        return Scored(self.benchmark, {seed: self.by_seed[seed] for seed in seeds})
 
     def reads(self, text: str) -> bool:
         """Whether its items have been ranked with such a text."""
@@ -80,29 +90,31 @@ def _metrics_table(systems: Mapping[str, Scored], gallery: str) -> str:
 
 
 def _paired_table(systems: Mapping[str, Scored], ours: str, galleries: Sequence[str]) -> str:
-    found = paired_numbers(systems, ours)
+    paired = paired_numbers(systems, ours)
     rows = []
-    for name in systems:
-        if name != ours:
-            cells = [found[f"{ours} - {name}"][gallery] for gallery in galleries]
-            rows.append([f"`{name}`", *(difference_text(cell) for cell in cells)])
-    head = [f"`{ours}` minus", *(f"{gallery.capitalize()} R@1" for gallery in galleries)]
+    for name, found in systems.items():
+        if f"{ours} - {name}" in paired:
+            cells = [difference_text(paired[f"{ours} - {name}"][gallery]) for gallery in galleries]
+            rows.append([f"`{name}`", *cells, seeds_text(common_seeds([systems[ours], found]))])
+    head = [f"`{ours}` minus", *(f"{gallery.capitalize()} R@1" for gallery in galleries), "seeds"]
     return table(head, rows)
 
 
 def paired_numbers(systems: Mapping[str, Scored], ours: str) -> dict[str, dict[str, dict[str, float]]]:
-    """Differences in Recall@1 of one system from every other, by `"ours - other"` and gallery."""
-    if ours not in systems:
-        return {}
-    own = systems[ours]
-    return {
-        f"{ours} - {name}": {
-            gallery: paired_bootstrap(own.values(gallery), other.values(gallery), groups=own.ids)._asdict()
-            for gallery in GALLERIES
-        }
-        for name, other in systems.items()
-        if name != ours
-    }
+    """
+    Differences in Recall@1 of one system from every other, by `"ours - other"` and gallery.
+
+    Of the seeds that both have run; a system without any of that one's is left out.
+    """
+    numbers = {}
+    for name, found in systems.items():
+        if name != ours and ours in systems and (seeds := common_seeds([systems[ours], found])):
+            own, other = systems[ours].of_seeds(seeds), found.of_seeds(seeds)
+            numbers[f"{ours} - {name}"] = {
+                gallery: paired_bootstrap(own.values(gallery), other.values(gallery), groups=own.ids)._asdict()
+                for gallery in GALLERIES
+            }
+    return numbers
 
 
 def _grounding_table(systems: Mapping[str, Scored]) -> str:
@@ -172,7 +184,7 @@ def seeds_table(results: Mapping[str, Sequence[Result]]) -> str:
         ]
         rows.append([f"`{name}`", *cells])
     head = ["system", *(f"{gallery.capitalize()} R@1, seed {seed}" for gallery in GALLERIES for seed in seeds)]
-    return f"Every number elsewhere is a mean over the seeds.\n\n{table(head, rows)}"
+    return f"Every number elsewhere is a mean over a system's seeds.\n\n{table(head, rows)}"
 
 
 def rates_table(setup: Setup, systems: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ def evaluate_checkpoint(setup: Setup, data: BenchmarkData, path: str) -> str:
         numbers = card_numbers(benchmark, metrics[level], setup.bench.benchmark_seed)
         (folder / f"{level}.json").write_text(json.dumps(numbers, indent=2))
     result = Result({}, metrics, wrong_titles, gates, cost={}, training={}, seconds_per_1k=0.0)
-    found = Scored(benchmark.queries["clean"]["item_id"][:], [result])
+    found = Scored(benchmark.queries["clean"]["item_id"][:], {0: result})
     rows = [[level, *(interval_text(found.interval(level, name)) for name in METRICS)] for level in LEVELS]
     text = table(["overlays", *METRICS.values()], rows)
     return f"{text}\n\n{gates_text(found, folder)}" if found.has_gates else text

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmark_folder import is_finished, setting_differences
+from benchmark_seeds import comparable
 from benchmark_text import short
 from listings_arguments import Setup
 from listings_data import BenchmarkData
@@ -43,7 +44,7 @@ def write_report(setup: Setup, data: BenchmarkData) -> tuple[Path, str]:
     Reports every system that is finished with these settings, whichever `--systems` names, and says which are not.
     """
     benchmark = data.benchmark("test")
-    results: dict[str, list[Result]] = {}
+    results: dict[str, dict[int, Result]] = {}
     missing: list[str] = []
     stale: dict[str, list[str]] = {}
     for run in final_runs(setup, BY_NAME):
@@ -53,7 +54,7 @@ def write_report(setup: Setup, data: BenchmarkData) -> tuple[Path, str]:
         elif differing := setting_differences(folder, run_settings(setup, data, run)):
             stale[run.name] = differing
         else:
-            results.setdefault(run.system.name, []).append(load_result(folder))
+            results.setdefault(run.system.name, {})[run.seed] = load_result(folder)
     ids = benchmark.queries["clean"]["item_id"][:]
     scored = {name: Scored(ids, results[name]) for name in BY_NAME if name in results}
     systems = {system.name: scored[system.name] for system in SYSTEMS if system.name in scored}
@@ -88,10 +89,11 @@ def write_report(setup: Setup, data: BenchmarkData) -> tuple[Path, str]:
         parts += ["## Learning rates", rates_table(setup, systems), "## Cost", cost_table(systems)]
     if ablations:
         whole = {OURS: systems[OURS]} if OURS in systems else {}
-        parts += ["## Ablations", _sentences(ablations), ablation_table(whole | ablations, paired)]
+        shown, note = comparable(whole | ablations)
+        parts += ["## Ablations", _sentences(ablations), note, ablation_table(shown)]
     if OURS in systems and systems[OURS].has_gates:
         parts += ["## Gates", gates_text(systems[OURS], folder)]
-    (folder / "report.md").write_text("\n\n".join(parts) + "\n")
+    (folder / "report.md").write_text("\n\n".join(filter(None, parts)) + "\n")
     numbers = {
         "benchmark": benchmark.meta,
         "missing": missing,

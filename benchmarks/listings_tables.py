@@ -1,9 +1,10 @@
 """Tables of the listing benchmark's report, and the numbers behind them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from benchmark_seeds import common_seeds, seeds_text
 from benchmark_text import difference_text, interval_text, table
 from listings_arguments import Setup
 from listings_results import Result
@@ -19,10 +20,19 @@ MAIN = "hit_rate@10"
 
 
 class Scored:
-    """A system's results; with several seeds, the mean of every query over them."""
+    """A system's results by seed; with several, the mean of every query over them."""
 
-    def __init__(self, ids: Sequence[str], results: Sequence[Result]):
-        self.ids, self.results = list(ids), list(results)
+    def __init__(self, ids: Sequence[str], by_seed: Mapping[int, Result]):
+        self.ids, self.by_seed = list(ids), dict(by_seed)
+
+    @property
+    def results(self) -> list[Result]:
+        """Those of every seed."""
+        return list(self.by_seed.values())
+
+    def of_seeds(self, seeds: Iterable[int]) -> "Scored":
+        """The same of some seeds."""
+        return Scored(self.ids, {seed: self.by_seed[seed] for seed in seeds})
 
     def values(self, level: str, metric: str = MAIN, *, wrong_titles: bool = False) -> np.ndarray:
         """`[Q]` in percent, of the queries as they are or with wrong titles."""
@@ -37,7 +47,8 @@ class Scored:
         return paired_bootstrap(self.values("clean", metric), self.values("heavy", metric), groups=self.ids)
 
     def minus(self, other: "Scored", level: str, metric: str = MAIN) -> dict[str, float | None]:
-        """Paired difference in points, and as percent of the other's mean (None where that is 0)."""
+        """Paired difference in points, and as percent of the other's mean (None where that is 0); of equal seeds."""
+        assert self.by_seed.keys() == other.by_seed.keys()
         theirs = other.values(level, metric)
         found = paired_bootstrap(self.values(level, metric), theirs, groups=self.ids)
         return {**found._asdict(), "relative": 100 * found.difference / theirs.mean() if theirs.mean() else None}
@@ -89,35 +100,39 @@ def wrong_title_table(systems: Mapping[str, Scored]) -> str:
 
 
 def paired_numbers(systems: Mapping[str, Scored]) -> dict[str, dict[str, dict[str, dict[str, float | None]]]]:
-    """Differences of TGQ-Former from every other system, by `"ours - other"`, level and metric."""
-    if OURS not in systems:
-        return {}
-    ours = systems[OURS]
-    return {
-        f"{OURS} - {name}": {
-            level: {metric: ours.minus(other, level, metric) for metric in METRICS} for level in LEVELS
-        }
-        for name, other in systems.items()
-        if name != OURS
-    }
+    """
+    Differences of TGQ-Former from every other system, by `"ours - other"`, level and metric.
+
+    Of the seeds that both have run; a system without any of TGQ-Former's is left out.
+    """
+    numbers = {}
+    for name, found in systems.items():
+        if name != OURS and OURS in systems and (seeds := common_seeds([systems[OURS], found])):
+            ours, other = systems[OURS].of_seeds(seeds), found.of_seeds(seeds)
+            numbers[f"{OURS} - {name}"] = {
+                level: {metric: ours.minus(other, level, metric) for metric in METRICS} for level in LEVELS
+            }
+    return numbers
 
 
 def paired_table(systems: Mapping[str, Scored], paired: Mapping[str, Any]) -> str:
-    """Differences in H@10: points, interval, p, and relative."""
+    """Differences in H@10: points, interval, p, and relative; of which seeds."""
     rows = []
-    for name in systems:
-        if name != OURS:
+    for name, found in systems.items():
+        if f"{OURS} - {name}" in paired:
             cells = [paired[f"{OURS} - {name}"][level][MAIN] for level in LEVELS]
-            rows.append([f"`{name}`", *(f"{difference_text(cell)} ({_relative(cell)})" for cell in cells)])
-    return table([f"`{OURS}` minus, H@10", *LEVELS], rows)
+            told = [f"{difference_text(cell)} ({_relative(cell)})" for cell in cells]
+            rows.append([f"`{name}`", *told, seeds_text(common_seeds([systems[OURS], found]))])
+    return table([f"`{OURS}` minus, H@10", *LEVELS, "seeds"], rows)
 
 
 def _relative(cell: Mapping[str, float | None]) -> str:
     return "–" if cell["relative"] is None else f"{cell['relative']:+.1f}%"
 
 
-def ablation_table(systems: Mapping[str, Scored], paired: Mapping[str, Any]) -> str:
+def ablation_table(systems: Mapping[str, Scored]) -> str:
     """H@10 of TGQ-Former and of its ablations, and what changes without the part."""
+    paired = paired_numbers(systems)
     rows = []
     for name, found in systems.items():
         cells = [f"`{name}`"]
@@ -143,8 +158,9 @@ def summary_table(systems: Mapping[str, Scored]) -> str:
             *(interval_text(found.interval(level)) for level in LEVELS),
             interval_text(BootstrapInterval(*found.drop()[:3])),
         ]
-        rows.append([f"`{name}`", *cells, f"{result.cost['connector']['gflops']:.3f}", f"{minutes:.1f}"])
-    head = ["system, H@10", *LEVELS, "clean − heavy", "connector GFLOPs", "training, minutes"]
+        told = [seeds_text(found.by_seed), f"{result.cost['connector']['gflops']:.3f}", f"{minutes:.1f}"]
+        rows.append([f"`{name}`", *cells, *told])
+    head = ["system, H@10", *LEVELS, "clean − heavy", "seeds", "connector GFLOPs", "training, minutes"]
     return table(head, rows)
 
 
@@ -179,16 +195,17 @@ def cost_table(systems: Mapping[str, Scored]) -> str:
 
 def seeds_table(systems: Mapping[str, Scored]) -> str:
     """H@10 of every seed."""
-    seeds = sorted({result.settings["seed"] for found in systems.values() for result in found.results})
+    seeds = sorted({seed for found in systems.values() for seed in found.by_seed})
     rows = []
     for name, found in systems.items():
-        by_seed = {result.settings["seed"]: result.summary for result in found.results}
         cells = [
-            f"{100 * by_seed[seed][level][MAIN]:.1f}" if seed in by_seed else "–" for level in LEVELS for seed in seeds
+            f"{100 * found.by_seed[seed].summary[level][MAIN]:.1f}" if seed in found.by_seed else "–"
+            for level in LEVELS
+            for seed in seeds
         ]
         rows.append([f"`{name}`", *cells])
     head = ["system, H@10", *(f"{level}, seed {seed}" for level in LEVELS for seed in seeds)]
-    return f"Every number elsewhere is a mean over the seeds.\n\n{table(head, rows)}"
+    return f"Every number elsewhere is a mean over a system's seeds.\n\n{table(head, rows)}"
 
 
 def rates_table(setup: Setup, systems: Mapping[str, Any]) -> str:
@@ -276,12 +293,12 @@ def system_numbers(found: Scored) -> dict[str, Any]:
         "cost": found.results[0].cost,
         "runs": [
             {
-                "seed": result.settings["seed"],
+                "seed": seed,
                 "rate": result.settings["rate"],
                 "summary": result.summary,
                 "training": result.training,
                 "seconds_per_1k": result.seconds_per_1k,
             }
-            for result in found.results
+            for seed, result in found.by_seed.items()
         ],
     }
