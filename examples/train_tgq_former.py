@@ -5,7 +5,9 @@ Trains TGQ-Former on pairs of listings of the same product.
     accelerate launch examples/train_tgq_former.py examples/recipes/tgq-former-paper.yaml --data items.parquet
 
 With adapters (`--lora_rank`), the run's `adapters` folder holds them with the connector, and the folder itself the
-merged model that `from_pretrained` reads; `--help` lists the arguments.
+merged model that `from_pretrained` reads. `peft.PeftModel.from_pretrained(base, "RUN/adapters")` takes the adapters
+back onto their base: `TGQFormerModel.from_backbones` of the same encoders, `model_config` and `matched_connector`, or
+the `--model` that the run began with. `--help` lists the arguments.
 """
 
 import json
@@ -90,6 +92,9 @@ def main(argv: list[str] | None = None) -> dict:
     if accelerator.is_main_process:
         if adapted is not None:
             adapted.save_pretrained(Path(train_args.output_dir, "adapters"))
+            Path(train_args.output_dir, "adapters", "README.md").unlink(
+                missing_ok=True
+            )  # a form that peft leaves to be filled in
             model = adapted.merge_and_unload()
         model.save_pretrained(train_args.output_dir)
         processor.save_pretrained(train_args.output_dir)

@@ -67,7 +67,8 @@ class TGQFormerOutput(ModelOutput):
     """
     Args:
         embeds (`torch.FloatTensor` of shape `(batch, text width)`): item embeddings, L2-normalised.
-        agreement (`torch.FloatTensor` of shape `(batch,)`, *optional*): `S_title`, cosine of image and title.
+        agreement (`torch.FloatTensor` of shape `(batch,)`, *optional*): `S_title`, cosine of image and title; 0 where
+            one of them is missing.
         connector_output ([`TGQFormerConnectorOutput`], *optional*): visual tokens, streams and gates; `None` when the
             batch has no images.
         last_hidden_state (`torch.FloatTensor` of shape `(batch, Q + L, text width)`): of the language model.
@@ -430,8 +431,10 @@ def match_connector_budget(config: TGQFormerConfig, connector: str) -> TGQFormer
     Parameters grow linearly with `connector_intermediate_size`, which is chosen for it.
 
     Raises:
-        ValueError: the other connector is larger at any size.
+        ValueError: there is no such connector, or it is larger at any size.
     """
+    if connector not in _CONNECTORS:
+        raise ValueError(f"The connector must be one of {', '.join(_CONNECTORS)}, got {connector!r}.")
     budget = _connector_parameters(config)
     other = copy.deepcopy(config)
     other.connector = connector

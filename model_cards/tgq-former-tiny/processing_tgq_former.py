@@ -75,6 +75,17 @@ class TGQFormerProcessor(ProcessorMixin):
             raise ValueError(f"title_padding must be 'longest' or 'max_length', got {title_padding!r}")
         self.title_padding = title_padding
 
+    @classmethod
+    def get_processor_dict(cls, pretrained_model_name_or_path, **kwargs):
+        found, kwargs = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        # Another model's processor has other texts and tokenizers, with which this one would read nonsense.
+        kind = found.get("processor_class", cls.__name__)
+        if kind != cls.__name__:
+            raise ValueError(
+                f"'{pretrained_model_name_or_path}' holds a {kind}; a {cls.__name__} cannot be read from it."
+            )
+        return found, kwargs
+
     @property
     def model_input_names(self) -> list[str]:
         """Names of the inputs; `image_mask` is there only when some item has no image."""

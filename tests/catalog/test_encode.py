@@ -1,5 +1,7 @@
 """Encoding: order, modes, errors that name the row."""
 
+from pathlib import Path
+
 import datasets
 import pytest
 import torch
@@ -8,7 +10,14 @@ from tiny import IMAGE, tiny_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from tiger_fg_hf import TigerFGImageProcessorPil, TigerFGProcessor, load_catalog
+from tiger_fg_hf import (
+    TGQFormerModel,
+    TGQFormerProcessor,
+    TigerFGImageProcessorPil,
+    TigerFGItemModel,
+    TigerFGProcessor,
+    load_catalog,
+)
 from tiger_fg_hf.catalog.encode import encode_items, encode_queries
 from tiger_fg_hf.data.records import CatalogRecords
 
@@ -82,6 +91,24 @@ def test_groundings_come_on_request():
     assert len(groundings) == len(embeds) == 5
     assert all(grounding.shape == (4, 4) for grounding in groundings)
     assert float(groundings[3].sum()) == pytest.approx(1)
+
+
+def test_what_the_model_does_not_have_is_named():
+    """TGQ-Former has no grounding, and another method's processor would give it nonsense."""
+    cards = Path(__file__).parents[2] / "model_cards"
+    models = {"tgq": TGQFormerModel, "tiger": TigerFGItemModel}
+    processors = {"tgq": TGQFormerProcessor, "tiger": TigerFGProcessor}
+    folders = {"tgq": cards / "tgq-former-tiny", "tiger": cards / "tiger-fg-tiny"}
+    model = {name: kind.from_pretrained(folders[name]) for name, kind in models.items()}
+    processor = {name: kind.from_pretrained(folders[name]) for name, kind in processors.items()}
+    records = [{"item_id": "a", "title": "red mug", "image": png(0)}]
+    assert len(encode_items(model["tgq"], processor["tgq"], records)) == 1
+    with pytest.raises(ValueError, match="return_grounding: a TGQFormerModel does not tell where it looks"):
+        encode_items(model["tgq"], processor["tgq"], records, return_grounding=True)
+    for one, other in (("tgq", "tiger"), ("tiger", "tgq")):
+        needed, found = processors[one].__name__, processors[other].__name__
+        with pytest.raises(ValueError, match=f"processor: a {models[one].__name__} needs a {needed}, got a {found}"):
+            encode_items(model[one], processor[other], records)
 
 
 def test_modes_are_restored_module_by_module():

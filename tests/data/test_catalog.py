@@ -234,6 +234,13 @@ def test_fingerprint_is_of_the_content(tmp_path):
     assert run.stdout.strip() == catalog_fingerprint(catalog)
 
 
+def test_columns_may_be_given_as_on_the_command_line():
+    source = rows(name=["x", "y"], color=["red", "blue"])
+    as_text = load_catalog(source, columns="title=name,attributes=color")
+    assert records(as_text) == records(load_catalog(source, columns={"title": "name", "attributes": "color"}))
+    assert records(as_text)[1]["title"] == "y"
+
+
 def test_pair_queries_takes_listings_in_turn():
     items = load_catalog(rows(title=["first", "second"], item_id=["a", "a"]))
     photos = [{"bytes": png(color), "path": None} for color in ("green", "white", "black")]

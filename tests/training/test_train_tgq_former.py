@@ -144,6 +144,7 @@ def test_adapters_and_the_merged_model(train, pretrained, tmp_path, connector):
         found, merged = adapted(**inputs).embeds, model(**inputs).embeds
     torch.testing.assert_close(found, merged, atol=1e-5, rtol=0)
     assert not torch.allclose(before, merged, atol=1e-3)
+    assert not (output / "adapters" / "README.md").exists()  # of which peft leaves a form to be filled in
 
 
 def test_the_gate_is_calibrated_on_listings_of_the_training(train, pretrained, catalog_folder, tmp_path):
@@ -316,6 +317,14 @@ def test_dual_encoders_learn_from_titles_alone(train, tmp_path, catalog_folder, 
     assert f"{len(catalog) // 2} of {len(catalog)} rows have no title" in caplog.text
     with pytest.raises(ValueError, match="No row of the catalog has a title"):
         train("dual_encoder", tmp_path / "other", data=str(tmp_path / "none"), dual_encoder_config=DUAL)
+
+
+def test_listings_without_any_title_are_refused(train, pretrained, tmp_path, catalog_folder):
+    """Forgotten `--columns title=NAME` would train without what the method is about."""
+    catalog = datasets.load_from_disk(str(catalog_folder))
+    catalog.rename_column("title", "name").save_to_disk(str(tmp_path / "renamed"))
+    with pytest.raises(ValueError, match=r"No row of the catalog has a title, .* --columns title=NAME"):
+        train("tgq_former", tmp_path / "run", **pretrained, data=str(tmp_path / "renamed"))
 
 
 def test_a_dual_encoder_of_two_encoders_learns_what_is_not_frozen(train, tmp_path, dual_encoder):

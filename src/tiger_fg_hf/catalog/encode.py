@@ -17,6 +17,8 @@ logger = logging.get_logger(__name__)
 
 Records: TypeAlias = Sequence[Mapping[str, Any]] | datasets.Dataset
 Processor: TypeAlias = Callable[..., Mapping[str, torch.Tensor]]
+# By the start of a model's type.
+_PROCESSORS = {"tiger_fg": "TigerFGProcessor", "tgq_former": "TGQFormerProcessor"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def encode_queries(
         [Q, D] float32 on the CPU; row i belongs to `images[i]`.
 
     Raises:
-        ValueError: no images, or an image could not be processed; its row is named.
+        ValueError: no images, an image could not be processed (its row is named), or the processor is that of another
+            method.
     """
     embeds, _ = _encode_all(
         model,
@@ -89,7 +92,8 @@ def encode_items(
     """Encodes catalog rows: an image and its text become one embedding.
 
     Args:
-        model: the item tower: `model(**processed)` with `.embeds` [B, D] and `.grounding` [B, h, w].
+        model: what embeds items, a `TigerFGItemModel` or a `TGQFormerModel`: `model(**processed).embeds` [B, D], and
+            for `return_grounding` `.grounding` [B, h, w].
         processor: `processor(images=[...], text=[record, ...], return_tensors="pt")`; runs in the workers.
         records: a `datasets.Dataset` or a list of dicts, at least one row. Its `image` may be absent or `None`; the
             rest is the record that the processor renders: `title`, `category`, `attributes` (or columns
@@ -102,7 +106,8 @@ def encode_items(
         float32, each summing to 1 (with the real tower to 0, for an item without image).
 
     Raises:
-        ValueError: no records, or a row could not be processed; it is named with its item_id.
+        ValueError: no records, a row could not be processed (it is named with its item_id), the processor is that of
+            another method, or the model has no `.grounding`, as TGQ-Former.
     """
     embeds, groundings = _encode_all(
         model,
@@ -253,6 +258,7 @@ def encode_batches(
     on_error: Literal["raise", "skip"] = "raise",
 ) -> Iterator[EncodedBatch]:
     """Encodes `batches` of the rows of `source` in turn; results are float32 on the CPU."""
+    _check_processor(model, source.processor)
     device = next(model.parameters()).device
     loader: DataLoader[_Processed] = DataLoader(
         source,  # type: ignore[arg-type]  # has __getitems__, which is what a batch sampler's DataLoader calls
@@ -277,9 +283,20 @@ def encode_batches(
                 ):
                     output = model(**inputs)
                 embeds = output.embeds.float().cpu()
+                if grounding and not hasattr(output, "grounding"):
+                    raise ValueError(f"return_grounding: a {type(model).__name__} does not tell where it looks")
                 maps = output.grounding.float().cpu() if grounding else None
             progress.update(len(rows) + len(failed))
             yield EncodedBatch(item_ids, embeds, maps, failed)
+
+
+def _check_processor(model: torch.nn.Module, processor: Processor) -> None:
+    """Refuses the processor of our other method, which has other texts and tokenizers; any other callable may do."""
+    family = getattr(getattr(model, "config", None), "model_type", "")
+    wanted = next((name for prefix, name in _PROCESSORS.items() if family.startswith(prefix)), None)
+    found = type(processor).__name__
+    if wanted is not None and found != wanted and found in _PROCESSORS.values():
+        raise ValueError(f"processor: a {type(model).__name__} needs a {wanted}, got a {found}")
 
 
 def _as_is(batch: _Processed) -> _Processed:

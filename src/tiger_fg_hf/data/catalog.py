@@ -63,7 +63,7 @@ def load_catalog(
     source: Dataset | IterableDataset | str | Path,
     *,
     split: str | None = None,
-    columns: Columns | None = None,
+    columns: Columns | str | None = None,
     streaming: bool = False,
     cache_dir: str | Path | None = None,
 ) -> Dataset | IterableDataset:
@@ -74,9 +74,10 @@ def load_catalog(
             a folder written by `save_to_disk`; any other folder that `datasets.load_dataset` reads, such as an
             image folder with `metadata.csv`; or a Hub id. Relative image paths in a file are relative to that file.
         split: the split to read. Needed when the source has several.
-        columns: schema name → source column, for columns whose names differ. `attributes` may name a list of columns:
-            one of mappings (or of JSON objects as text) gives all its entries, any other gives one attribute of its
-            own name. Columns that already carry a schema name need no entry, and all others are dropped.
+        columns: schema name → source column, for columns whose names differ, or the form that `parse_columns` takes,
+            such as `"title=name,attributes=color+size"`. `attributes` may name a list of columns: one of mappings (or
+            of JSON objects as text) gives all its entries, any other gives one attribute of its own name. Columns that
+            already carry a schema name need no entry, and all others are dropped.
         streaming: return an `IterableDataset` that never holds the source in memory or on disk.
         cache_dir: where `datasets` keeps what it converts.
 
@@ -89,7 +90,7 @@ def load_catalog(
         FileNotFoundError: if a path does not exist.
         ValueError: if a required or mapped column is missing, or the split is ambiguous.
     """
-    columns = dict(columns or {})
+    columns = parse_columns(columns) if isinstance(columns, str) else dict(columns or {})
     _check_mapping(columns)
     dataset, folder = _open(source, split, columns, streaming, cache_dir)
     dataset = dataset.with_format(None)

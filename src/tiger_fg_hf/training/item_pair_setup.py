@@ -36,8 +36,15 @@ _TITLE_LENGTH = 52
 
 
 def build_listing_catalog(data: ListingArguments, *, seed: int) -> Any:
-    """The catalog whose products get two listings each: `--data`, or drawings of one product each."""
-    return build_catalog(_catalog_arguments(data), image_size=data.image_size, seed=seed)
+    """
+    The catalog whose products get two listings each: `--data`, or drawings of one product each.
+
+    Raises:
+        ValueError: no row has a title.
+    """
+    catalog = build_catalog(_catalog_arguments(data), image_size=data.image_size, seed=seed)
+    _rows_with_titles(catalog)
+    return catalog
 
 
 def _catalog_arguments(data: ListingArguments) -> DataArguments:
@@ -52,13 +59,21 @@ def with_titles(catalog: Any) -> Any:
     Raises:
         ValueError: none has one.
     """
-    titles = catalog["title"] if "title" in catalog.column_names else []
-    rows = [row for row, title in enumerate(titles) if title and title.strip()]
-    if not rows:
-        raise ValueError(f"No row of the catalog has a title; its columns are {catalog.column_names}.")
+    rows = _rows_with_titles(catalog)
     if len(rows) < len(catalog):
         logger.warning("%d of %d rows have no title and are left out.", len(catalog) - len(rows), len(catalog))
     return catalog.select(rows)
+
+
+def _rows_with_titles(catalog: Any) -> list[int]:
+    titles = catalog["title"] if "title" in catalog.column_names else []
+    rows = [row for row, title in enumerate(titles) if title and title.strip()]
+    if not rows:
+        raise ValueError(
+            f"No row of the catalog has a title, of {catalog.column_names}; --columns title=NAME tells which column "
+            "of --data holds it."
+        )
+    return rows
 
 
 def build_eval_listings(data: ListingArguments) -> ListingPairDataset:

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from ..data.catalog import catalog_fingerprint, load_catalog, pair_queries, parse_columns, to_record
+from ..data.catalog import catalog_fingerprint, load_catalog, pair_queries, to_record
 from ..data.crops import CatalogPhotos
 from ..data.drawn import drawn_catalog
 from ..data.mosaic import MosaicComposer, MosaicConfig
@@ -60,10 +60,8 @@ def read_catalog(
     item_columns: str | None = None,
 ) -> Any:
     """A catalog, or its query photos joined to the listings of `items`; columns as `parse_columns` takes them."""
-    catalog = load_catalog(source, split=split, columns=parse_columns(columns) if columns else None)
-    if items is None:
-        return catalog
-    return pair_queries(catalog, load_catalog(items, columns=parse_columns(item_columns) if item_columns else None))
+    catalog = load_catalog(source, split=split, columns=columns)
+    return catalog if items is None else pair_queries(catalog, load_catalog(items, columns=item_columns))
 
 
 def build_clutter(clutter: str | None, pool: Literal["query", "item"], *, size: int) -> ClutterBank | None:
@@ -318,5 +316,5 @@ def build_eval_catalog(data: DataArguments, *, image_size: int) -> Any:
                 num_proc=max(data.num_workers, 1),
             )
         )
-    catalog = load_catalog(data.eval_data, columns=parse_columns(data.columns) if data.columns else None)
+    catalog = load_catalog(data.eval_data, columns=data.columns)
     return catalog.select(range(min(data.eval_limit, len(catalog))))

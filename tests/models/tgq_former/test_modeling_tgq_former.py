@@ -348,6 +348,17 @@ def test_a_language_model_whose_words_have_an_unknown_width_is_named(monkeypatch
         TGQFormerModel(tiny_tgq_config(language="bert"))
 
 
+def test_what_is_no_language_model_is_named():
+    config = TGQFormerConfig(dual_encoder_config=DUAL["clip"](), text_config=DUAL["clip"]())
+    with pytest.raises(ValueError, match="A 'clip' is no language model: it has no hidden_size"):
+        TGQFormerModel(config)
+
+
+def test_an_unknown_connector_to_match_is_named():
+    with pytest.raises(ValueError, match=r"The connector must be one of tgq_former, .*, got 'qformer'"):
+        match_connector_budget(tiny_tgq_config(), "qformer")
+
+
 def test_late_fusion_needs_words_as_wide_as_the_output():
     with pytest.raises(ValueError, match=r"notellm2 .* equally wide, got 16 and 32"):
         tiny_tgq_config(language="albert", connector="notellm2")

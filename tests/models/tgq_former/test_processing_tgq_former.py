@@ -9,7 +9,7 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoProcessor, PreTrainedTokenizerFast
 
-from tiger_fg_hf import TGQFormerProcessor, TigerFGImageProcessorPil
+from tiger_fg_hf import TGQFormerProcessor, TigerFGImageProcessorPil, TigerFGProcessor
 
 RECORD = {"title": "red mug", "category": "kitchen", "attributes": {"color": "red"}}
 
@@ -144,3 +144,13 @@ def test_a_tokenizer_without_padding_is_named(which):
     ]
     with pytest.raises(ValueError, match=f"the {which} has no padding token"):
         TGQFormerProcessor(TigerFGImageProcessorPil(size=16), *tokenizers)
+
+
+def test_the_processor_of_another_model_is_refused(tmp_path):
+    make_processor().save_pretrained(tmp_path / "tgq")
+    TigerFGProcessor(TigerFGImageProcessorPil(size=16), make_tokenizer("red mug")).save_pretrained(tmp_path / "fg")
+    with pytest.raises(ValueError, match="holds a TigerFGProcessor; a TGQFormerProcessor cannot be read from it"):
+        TGQFormerProcessor.from_pretrained(tmp_path / "fg")
+    with pytest.raises(ValueError, match="holds a TGQFormerProcessor; a TigerFGProcessor cannot be read from it"):
+        TigerFGProcessor.from_pretrained(tmp_path / "tgq")
+    assert isinstance(AutoProcessor.from_pretrained(tmp_path / "tgq"), TGQFormerProcessor)

@@ -190,11 +190,18 @@ class TGQFormerConfig(PreTrainedConfig):
 
     @property
     def token_width(self) -> int:
-        """Width of the language model's word embeddings, and so of visual tokens."""
+        """
+        Width of the language model's word embeddings, and so of visual tokens.
+
+        Raises:
+            ValueError: the configuration is not that of a language model.
+        """
         # Where words are narrower than what the model makes of them: ALBERT and ELECTRA, OPT, RemBERT.
         for name in ("embedding_size", "word_embed_proj_dim", "input_embedding_size"):
             if getattr(self.text_config, name, None):
                 return getattr(self.text_config, name)
+        if getattr(self.text_config, "hidden_size", None) is None:
+            raise ValueError(f"A '{self.text_config.model_type}' is no language model: it has no hidden_size.")
         return self.text_config.hidden_size
 
     @property
