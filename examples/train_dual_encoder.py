@@ -3,7 +3,8 @@ Trains the image-text dual encoder that TGQ-Former keeps frozen, on pictures of 
 
     accelerate launch examples/train_dual_encoder.py --data items.parquet --vision VISION --text TEXT
 
-A pretrained one (CLIP, Chinese-CLIP, SigLIP) needs no training. `--help` lists the arguments.
+A pretrained one (CLIP, Chinese-CLIP, SigLIP) needs no training. `--help` lists the arguments; those of evaluation are
+for `train_tgq_former.py` and are refused here.
 """
 
 import sys

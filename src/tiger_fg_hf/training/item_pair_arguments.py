@@ -28,7 +28,8 @@ class ListingArguments:
     wrong_titles: float = field(
         default=0.0,
         metadata={
-            "help": "Share of the listings that are trained on with the title of a product of another category."
+            "help": "Share of the listings that are trained on with the title of a product of another category, or, "
+            "where a product has no category, of any other product."
         },
     )
     eval_data: str | None = field(default=None, metadata={"help": "Catalog evaluated during training, as --data."})
