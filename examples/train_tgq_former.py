@@ -92,9 +92,8 @@ def main(argv: list[str] | None = None) -> dict:
     if accelerator.is_main_process:
         if adapted is not None:
             adapted.save_pretrained(Path(train_args.output_dir, "adapters"))
-            Path(train_args.output_dir, "adapters", "README.md").unlink(
-                missing_ok=True
-            )  # a form that peft leaves to be filled in
+            # Of which peft leaves a form to be filled in.
+            Path(train_args.output_dir, "adapters", "README.md").unlink(missing_ok=True)
             model = adapted.merge_and_unload()
         model.save_pretrained(train_args.output_dir)
         processor.save_pretrained(train_args.output_dir)

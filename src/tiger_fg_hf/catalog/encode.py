@@ -17,7 +17,7 @@ logger = logging.get_logger(__name__)
 
 Records: TypeAlias = Sequence[Mapping[str, Any]] | datasets.Dataset
 Processor: TypeAlias = Callable[..., Mapping[str, torch.Tensor]]
-# By the start of a model's type.
+# By the start of a model's type; names, as remote code has classes of its own.
 _PROCESSORS = {"tiger_fg": "TigerFGProcessor", "tgq_former": "TGQFormerProcessor"}
 
 

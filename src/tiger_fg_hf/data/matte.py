@@ -93,11 +93,7 @@ def object_matte(image: Image.Image, box: Sequence[float] | None = None) -> np.n
 
 def matte_extent(matte: np.ndarray) -> tuple[int, int, int, int] | None:
     """Tight box `(x0, y0, x1, y1)` in pixels of what a matte `[H, W]` leaves visible; None where that is nothing."""
-    visible = matte >= VISIBLE_ALPHA
-    rows, columns = np.flatnonzero(visible.any(axis=1)), np.flatnonzero(visible.any(axis=0))
-    if not len(rows):
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return Image.fromarray((matte >= VISIBLE_ALPHA).astype(np.uint8)).getbbox()
 
 
 # Blurred coverage 0.4 .. 0.95 → alpha 0 .. 1: the half-covered rim pixels, which hold white, become mostly clear.

@@ -43,7 +43,11 @@ def build_listing_catalog(data: ListingArguments, *, seed: int) -> Any:
         ValueError: no row has a title.
     """
     catalog = build_catalog(_catalog_arguments(data), image_size=data.image_size, seed=seed)
-    _rows_with_titles(catalog)
+    if not any(map(_is_title, catalog["title"] if "title" in catalog.column_names else [])):
+        raise ValueError(
+            f"No row of the catalog has a title, of {catalog.column_names}; --columns title=NAME tells which column "
+            "of --data holds it."
+        )
     return catalog
 
 
@@ -53,27 +57,15 @@ def _catalog_arguments(data: ListingArguments) -> DataArguments:
 
 
 def with_titles(catalog: Any) -> Any:
-    """
-    The rows that have a title, which a dual encoder is trained on.
-
-    Raises:
-        ValueError: none has one.
-    """
-    rows = _rows_with_titles(catalog)
+    """The rows of a listing catalog that have a title, which a dual encoder is trained on."""
+    rows = [row for row, title in enumerate(catalog["title"]) if _is_title(title)]
     if len(rows) < len(catalog):
         logger.warning("%d of %d rows have no title and are left out.", len(catalog) - len(rows), len(catalog))
     return catalog.select(rows)
 
 
-def _rows_with_titles(catalog: Any) -> list[int]:
-    titles = catalog["title"] if "title" in catalog.column_names else []
-    rows = [row for row, title in enumerate(titles) if title and title.strip()]
-    if not rows:
-        raise ValueError(
-            f"No row of the catalog has a title, of {catalog.column_names}; --columns title=NAME tells which column "
-            "of --data holds it."
-        )
-    return rows
+def _is_title(title: str | None) -> bool:
+    return bool(title and title.strip())
 
 
 def build_eval_listings(data: ListingArguments) -> ListingPairDataset:
