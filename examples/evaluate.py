@@ -18,10 +18,11 @@ from accelerate.utils import set_seed
 from transformers import HfArgumentParser
 
 from tiger_fg_hf import drawn_catalog, evaluate_retrieval, load_catalog
-from tiger_fg_hf.data.catalog import parse_columns
-from tiger_fg_hf.data.records import CatalogRecords, has_every_query, synthesize_queries
-from tiger_fg_hf.training.arguments import ModelArguments
-from tiger_fg_hf.training.setup import build_model_and_processor, build_synthesizer, query_side
+from tiger_fg_hf.catalog.columns import parse_columns
+from tiger_fg_hf.catalog.records import CatalogRecords, has_every_query
+from tiger_fg_hf.data.catalog_queries import synthesize_queries
+from tiger_fg_hf.training.recipes.tiger_fg.arguments import TigerFGModelArguments
+from tiger_fg_hf.training.recipes.tiger_fg.build import build_model_and_processor, build_synthesizer, query_side
 
 
 @dataclass
@@ -43,7 +44,7 @@ class EvaluationArguments:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = HfArgumentParser((ModelArguments, EvaluationArguments))
+    parser = HfArgumentParser((TigerFGModelArguments, EvaluationArguments))
     model_args, args = parser.parse_args_into_dataclasses(argv)
     set_seed(args.seed)
 

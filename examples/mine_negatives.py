@@ -17,17 +17,13 @@ import numpy as np
 import torch
 from transformers import HfArgumentParser
 
-from tiger_fg_hf import (
-    TigerFGItemModel,
-    TigerFGProcessor,
-    TigerFGQueryModel,
-    encode_items,
-    encode_queries,
-)
-from tiger_fg_hf.data.records import CatalogRecords, has_every_query, synthesize_queries
+from tiger_fg_hf import TigerFGItemModel, TigerFGProcessor, TigerFGQueryModel, encode_items, encode_queries
+from tiger_fg_hf.catalog.records import CatalogRecords, has_every_query
+from tiger_fg_hf.data.catalog_queries import synthesize_queries
 from tiger_fg_hf.data.text_table import TextTable
 from tiger_fg_hf.training.mining import mine_hard_negatives
-from tiger_fg_hf.training.setup import build_synthesizer, query_side, read_catalog
+from tiger_fg_hf.training.recipes.catalogs import read_catalog
+from tiger_fg_hf.training.recipes.tiger_fg.build import build_synthesizer, query_side
 
 
 @dataclass

@@ -14,8 +14,8 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from transformers import AutoModel, AutoProcessor
 
+from tiger_fg_hf.export.remote_code import export_with_code
 from tiger_fg_hf.hub.card import check_results, write_card
-from tiger_fg_hf.hub.export import export_with_code
 
 
 def main(argv: list[str] | None = None) -> None:

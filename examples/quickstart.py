@@ -20,9 +20,9 @@ from tiger_fg_hf import (
     load_catalog,
     search,
 )
-from tiger_fg_hf.data.records import CatalogRecords
+from tiger_fg_hf.catalog.records import CatalogRecords
 from tiger_fg_hf.evaluation.figure import Hit, draw_results
-from tiger_fg_hf.models.tiger_fg.image_loading_tiger_fg import load_rgb_image
+from tiger_fg_hf.models.image_loading_tiger_fg import load_rgb_image
 
 MODEL = Path(__file__).parents[1] / "model_cards" / "tiger-fg-tiny"
 

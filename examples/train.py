@@ -15,17 +15,17 @@ from functools import partial
 from pathlib import Path
 
 from tiger_fg_hf import evaluate_retrieval
-from tiger_fg_hf.data.catalog import catalog_fingerprint
-from tiger_fg_hf.data.collator import PairCollator
-from tiger_fg_hf.data.records import CatalogRecords, has_every_query, synthesize_queries
-from tiger_fg_hf.objectives.task import RetrievalTask
-from tiger_fg_hf.training.arguments import parse_arguments
+from tiger_fg_hf.catalog.fingerprint import catalog_fingerprint
+from tiger_fg_hf.catalog.records import CatalogRecords, has_every_query
+from tiger_fg_hf.data.catalog_queries import synthesize_queries
+from tiger_fg_hf.data.tiger_fg_collator import TigerFGCollator
+from tiger_fg_hf.objectives.tiger_fg import TigerFGTask
 from tiger_fg_hf.training.launch import start_cpu_processes
 from tiger_fg_hf.training.layers import freeze
 from tiger_fg_hf.training.loop import build_accelerator, train
-from tiger_fg_hf.training.setup import (
-    build_catalog,
-    build_eval_catalog,
+from tiger_fg_hf.training.recipes.catalogs import build_catalog, build_eval_catalog
+from tiger_fg_hf.training.recipes.tiger_fg.arguments import parse_tiger_fg_arguments
+from tiger_fg_hf.training.recipes.tiger_fg.build import (
     build_model_and_processor,
     build_pairs,
     build_sampling,
@@ -37,7 +37,7 @@ from tiger_fg_hf.training.setup import (
 
 
 def main(argv: list[str] | None = None) -> dict:
-    model_args, data_args, train_args, losses = parse_arguments(argv)
+    model_args, data_args, train_args, losses = parse_tiger_fg_arguments(argv)
     accelerator = build_accelerator(train_args)
     with accelerator.main_process_first():
         catalog = build_catalog(data_args, image_size=model_args.image_size, seed=train_args.seed)
@@ -84,9 +84,9 @@ def main(argv: list[str] | None = None) -> dict:
         accelerator,
         build_student(model, losses, freeze_text=model_args.freeze_text),
         pairs,
-        PairCollator(processor),
+        TigerFGCollator(processor),
         train_args,
-        partial(RetrievalTask, weights=losses, teacher=teacher),
+        partial(TigerFGTask, weights=losses, teacher=teacher),
         num_workers=data_args.num_workers,
         evaluate=evaluate,
         frozen=frozen,

@@ -11,22 +11,22 @@ import sys
 from dataclasses import asdict
 from functools import partial
 
-from tiger_fg_hf.data.catalog import catalog_fingerprint
-from tiger_fg_hf.data.item_pair_collator import ItemPairCollator
-from tiger_fg_hf.objectives.image_title import ImageTitleStudent
-from tiger_fg_hf.objectives.item_pairs import ItemPairTask, ItemPairWeights
+from tiger_fg_hf.catalog.fingerprint import catalog_fingerprint
+from tiger_fg_hf.data.tgq_former_collator import TGQFormerCollator
+from tiger_fg_hf.objectives.dual_encoder import DualEncoderStudent
+from tiger_fg_hf.objectives.tgq_former import TGQFormerLossWeights, TGQFormerTask
 from tiger_fg_hf.training.arguments import parse_recipe
-from tiger_fg_hf.training.item_pair_arguments import DualEncoderArguments, DualEncoderTrainArguments, ListingArguments
-from tiger_fg_hf.training.item_pair_setup import (
-    build_dual_encoder,
+from tiger_fg_hf.training.launch import start_cpu_processes
+from tiger_fg_hf.training.loop import build_accelerator, train
+from tiger_fg_hf.training.recipes.dual_encoder.arguments import DualEncoderArguments, DualEncoderTrainArguments
+from tiger_fg_hf.training.recipes.dual_encoder.build import build_dual_encoder, frozen_encoders
+from tiger_fg_hf.training.recipes.listings import (
+    ListingArguments,
     build_listing_catalog,
     build_listing_pairs,
-    frozen_encoders,
     listing_settings,
     with_titles,
 )
-from tiger_fg_hf.training.launch import start_cpu_processes
-from tiger_fg_hf.training.loop import build_accelerator, train
 
 
 def main(argv: list[str] | None = None) -> dict:
@@ -41,11 +41,11 @@ def main(argv: list[str] | None = None) -> dict:
     model, processor = build_dual_encoder(model_args, data_args, catalog)
     summary = train(
         accelerator,
-        ImageTitleStudent(model),
+        DualEncoderStudent(model),
         build_listing_pairs(catalog, data_args, seed=train_args.seed, first_alone=True),
-        ItemPairCollator(processor),
+        TGQFormerCollator(processor),
         train_args,
-        partial(ItemPairTask, weights=ItemPairWeights(rr=0.0)),
+        partial(TGQFormerTask, weights=TGQFormerLossWeights(rr=0.0)),
         num_workers=data_args.num_workers,
         frozen=frozen_encoders(model_args, model),
         fixed={

@@ -18,27 +18,28 @@ from pathlib import Path
 
 from accelerate.utils import broadcast
 
-from tiger_fg_hf.data.catalog import catalog_fingerprint
-from tiger_fg_hf.data.item_pair_collator import ItemPairCollator
-from tiger_fg_hf.evaluation.item_retrieval import pair_metrics
-from tiger_fg_hf.objectives.item_pairs import ItemPairStudent, ItemPairTask, ItemPairWeights
+from tiger_fg_hf.catalog.fingerprint import catalog_fingerprint
+from tiger_fg_hf.data.tgq_former_collator import TGQFormerCollator
+from tiger_fg_hf.evaluation.tgq_former import pair_metrics
+from tiger_fg_hf.objectives.tgq_former import TGQFormerLossWeights, TGQFormerTask
+from tiger_fg_hf.objectives.tgq_former_student import TGQFormerStudent
 from tiger_fg_hf.training.arguments import parse_recipe
-from tiger_fg_hf.training.item_pair_arguments import ListingArguments, TGQFormerArguments, TGQFormerTrainArguments
-from tiger_fg_hf.training.item_pair_setup import (
-    build_eval_listings,
-    build_listing_catalog,
-    build_listing_pairs,
-    build_tgq_former,
-    listing_agreement,
-    listing_settings,
-)
 from tiger_fg_hf.training.launch import start_cpu_processes
 from tiger_fg_hf.training.loop import build_accelerator, train
 from tiger_fg_hf.training.lora import add_lora
+from tiger_fg_hf.training.recipes.listings import (
+    ListingArguments,
+    build_eval_listings,
+    build_listing_catalog,
+    build_listing_pairs,
+    listing_settings,
+)
+from tiger_fg_hf.training.recipes.tgq_former.arguments import TGQFormerArguments, TGQFormerTrainArguments
+from tiger_fg_hf.training.recipes.tgq_former.build import build_tgq_former, listing_agreement
 
 
 def main(argv: list[str] | None = None) -> dict:
-    kinds = (TGQFormerArguments, ListingArguments, TGQFormerTrainArguments, ItemPairWeights)
+    kinds = (TGQFormerArguments, ListingArguments, TGQFormerTrainArguments, TGQFormerLossWeights)
     model_args, data_args, train_args, weights = parse_recipe(kinds, argv)
     accelerator = build_accelerator(train_args)
     model, processor = build_tgq_former(model_args, data_args)
@@ -68,11 +69,11 @@ def main(argv: list[str] | None = None) -> dict:
     arguments = {k: v for part in (model_args, data_args, train_args, weights) for k, v in asdict(part).items()}
     summary = train(
         accelerator,
-        ItemPairStudent(adapted or model),
+        TGQFormerStudent(adapted or model),
         pairs,
-        ItemPairCollator(processor),
+        TGQFormerCollator(processor),
         train_args,
-        partial(ItemPairTask, weights=weights),
+        partial(TGQFormerTask, weights=weights),
         num_workers=data_args.num_workers,
         evaluate=evaluate,
         frozen=frozen,

@@ -5,12 +5,7 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_tgq_former import TGQFormerConfig
-from .connector_tgq_former import (
-    TGQFormerConnectorOutput,
-    TGQFormerCrossAttention,
-    TGQFormerMLP,
-    TGQFormerQFormer,
-)
+from .connector_tgq_former import TGQFormerConnectorOutput, TGQFormerCrossAttention, TGQFormerMLP, TGQFormerQFormer
 
 
 class TGQFormerMLPConnector(nn.Module):

@@ -1,4 +1,4 @@
-"""Product records as the text that models read. Every model's folder has this file, so that each exports alone."""
+"""Product records as the text that models read."""
 
 import json
 import re

@@ -14,44 +14,44 @@ from . import _auto
 __version__ = version("tiger-fg-hf")
 
 _MODULE_OF = {
-    "TGQFormerConfig": "models.tgq_former.configuration_tgq_former",
-    "TGQFormerConnector": "models.tgq_former.modeling_tgq_former",
-    "TGQFormerModel": "models.tgq_former.modeling_tgq_former",
-    "TGQFormerProcessor": "models.tgq_former.processing_tgq_former",
-    "TigerFGConfig": "models.tiger_fg.configuration_tiger_fg",
-    "TigerFGItemConfig": "models.tiger_fg.configuration_tiger_fg",
-    "TigerFGQueryConfig": "models.tiger_fg.configuration_tiger_fg",
-    "TigerFGImageProcessor": "models.tiger_fg.image_processing_tiger_fg",
-    "TigerFGImageProcessorPil": "models.tiger_fg.image_processing_pil_tiger_fg",
-    "TigerFGItemModel": "models.tiger_fg.modeling_tiger_fg",
-    "TigerFGModel": "models.tiger_fg.modeling_tiger_fg",
-    "TigerFGQueryModel": "models.tiger_fg.modeling_tiger_fg",
-    "TigerFGProcessor": "models.tiger_fg.processing_tiger_fg",
-    "drawn_catalog": "data.drawn",
+    "TGQFormerConfig": "models.configuration_tgq_former",
+    "TGQFormerConnector": "models.modeling_tgq_former",
+    "TGQFormerModel": "models.modeling_tgq_former",
+    "TGQFormerProcessor": "models.processing_tgq_former",
+    "TigerFGConfig": "models.configuration_tiger_fg",
+    "TigerFGItemConfig": "models.configuration_tiger_fg",
+    "TigerFGQueryConfig": "models.configuration_tiger_fg",
+    "TigerFGImageProcessor": "models.image_processing_tiger_fg",
+    "TigerFGImageProcessorPil": "models.image_processing_pil_tiger_fg",
+    "TigerFGItemModel": "models.modeling_tiger_fg",
+    "TigerFGModel": "models.modeling_tiger_fg",
+    "TigerFGQueryModel": "models.modeling_tiger_fg",
+    "TigerFGProcessor": "models.processing_tiger_fg",
+    "drawn_catalog": "synthetic.drawn",
     "encode_items": "catalog.encode",
     "encode_queries": "catalog.encode",
     "evaluate_retrieval": "evaluation.retrieval",
-    "load_catalog": "data.catalog",
+    "load_catalog": "catalog.source",
     "search": "catalog.search",
-    "train_sentencepiece_tokenizer": "data.tokenizer",
+    "train_sentencepiece_tokenizer": "training.tokenizer",
 }
 __all__ = ["__version__", *_MODULE_OF]
 
 if TYPE_CHECKING:
     from .catalog.encode import encode_items, encode_queries
     from .catalog.search import search
-    from .data.catalog import load_catalog
-    from .data.drawn import drawn_catalog
-    from .data.tokenizer import train_sentencepiece_tokenizer
+    from .catalog.source import load_catalog
     from .evaluation.retrieval import evaluate_retrieval
-    from .models.tgq_former.configuration_tgq_former import TGQFormerConfig
-    from .models.tgq_former.modeling_tgq_former import TGQFormerConnector, TGQFormerModel
-    from .models.tgq_former.processing_tgq_former import TGQFormerProcessor
-    from .models.tiger_fg.configuration_tiger_fg import TigerFGConfig, TigerFGItemConfig, TigerFGQueryConfig
-    from .models.tiger_fg.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
-    from .models.tiger_fg.image_processing_tiger_fg import TigerFGImageProcessor
-    from .models.tiger_fg.modeling_tiger_fg import TigerFGItemModel, TigerFGModel, TigerFGQueryModel
-    from .models.tiger_fg.processing_tiger_fg import TigerFGProcessor
+    from .models.configuration_tgq_former import TGQFormerConfig
+    from .models.configuration_tiger_fg import TigerFGConfig, TigerFGItemConfig, TigerFGQueryConfig
+    from .models.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
+    from .models.image_processing_tiger_fg import TigerFGImageProcessor
+    from .models.modeling_tgq_former import TGQFormerConnector, TGQFormerModel
+    from .models.modeling_tiger_fg import TigerFGItemModel, TigerFGModel, TigerFGQueryModel
+    from .models.processing_tgq_former import TGQFormerProcessor
+    from .models.processing_tiger_fg import TigerFGProcessor
+    from .synthetic.drawn import drawn_catalog
+    from .training.tokenizer import train_sentencepiece_tokenizer
 
 
 def __getattr__(name: str) -> object:

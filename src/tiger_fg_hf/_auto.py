@@ -9,20 +9,20 @@ _OURS = f"{__package__}.models"
 _AUTO = "transformers.models.auto"
 # The modules of the models, of which one may be half imported when transformers imports an Auto class.
 _MODULES = (
-    "tgq_former.configuration_tgq_former",
-    "tgq_former.connector_baselines_tgq_former",
-    "tgq_former.connector_tgq_former",
-    "tgq_former.dual_encoder_tgq_former",
-    "tgq_former.modeling_tgq_former",
-    "tgq_former.processing_tgq_former",
-    "tiger_fg.configuration_tiger_fg",
-    "tiger_fg.encoders_tiger_fg",
-    "tiger_fg.grounding_tiger_fg",
-    "tiger_fg.image_loading_tiger_fg",
-    "tiger_fg.image_processing_pil_tiger_fg",
-    "tiger_fg.image_processing_tiger_fg",
-    "tiger_fg.modeling_tiger_fg",
-    "tiger_fg.processing_tiger_fg",
+    "configuration_tgq_former",
+    "connector_baselines_tgq_former",
+    "connector_tgq_former",
+    "dual_encoder_tgq_former",
+    "modeling_tgq_former",
+    "processing_tgq_former",
+    "configuration_tiger_fg",
+    "encoders_tiger_fg",
+    "grounding_tiger_fg",
+    "image_loading_tiger_fg",
+    "image_processing_pil_tiger_fg",
+    "image_processing_tiger_fg",
+    "modeling_tiger_fg",
+    "processing_tiger_fg",
 )
 # Imports the Auto classes while it is itself half imported, and every model needs it whole.
 _LAYERS = "transformers.modeling_layers"
@@ -77,8 +77,8 @@ def _register_image_processor(module) -> None:
     from transformers.models.auto.image_processing_auto import DEFAULT_TO_PIL_BACKEND_IMAGE_PROCESSORS
     from transformers.utils import is_torchvision_available
 
-    from .models.tgq_former.configuration_tgq_former import TGQFormerConfig
-    from .models.tiger_fg.configuration_tiger_fg import TigerFGConfig
+    from .models.configuration_tgq_former import TGQFormerConfig
+    from .models.configuration_tiger_fg import TigerFGConfig
 
     # The two backends differ by up to 3 of 255 levels: an index must not depend on whether torchvision is installed.
     # PIL unless `backend="torchvision"` is asked for.
@@ -97,7 +97,7 @@ def _register_image_processor(module) -> None:
 def _register_tiger_fg_processor(module) -> None:
     from transformers import AutoProcessor
 
-    from .models.tiger_fg.configuration_tiger_fg import TigerFGConfig
+    from .models.configuration_tiger_fg import TigerFGConfig
 
     AutoProcessor.register(TigerFGConfig, module.TigerFGProcessor, exist_ok=True)
 
@@ -105,7 +105,7 @@ def _register_tiger_fg_processor(module) -> None:
 def _register_tgq_former_processor(module) -> None:
     from transformers import AutoProcessor
 
-    from .models.tgq_former.configuration_tgq_former import TGQFormerConfig
+    from .models.configuration_tgq_former import TGQFormerConfig
 
     AutoProcessor.register(TGQFormerConfig, module.TGQFormerProcessor, exist_ok=True)
 
@@ -118,15 +118,15 @@ _MODELS = {
 _PAIRS = (
     (
         "configuration_auto",
-        ("tgq_former.configuration_tgq_former", "tiger_fg.configuration_tiger_fg"),
+        ("configuration_tgq_former", "configuration_tiger_fg"),
         _register_configs,
     ),
-    ("modeling_auto", ("tgq_former.modeling_tgq_former", "tiger_fg.modeling_tiger_fg"), _register_models),
+    ("modeling_auto", ("modeling_tgq_former", "modeling_tiger_fg"), _register_models),
     (
         "image_processing_auto",
-        ("tiger_fg.image_processing_pil_tiger_fg", "tiger_fg.image_processing_tiger_fg"),
+        ("image_processing_pil_tiger_fg", "image_processing_tiger_fg"),
         _register_image_processor,
     ),
-    ("processing_auto", ("tgq_former.processing_tgq_former",), _register_tgq_former_processor),
-    ("processing_auto", ("tiger_fg.processing_tiger_fg",), _register_tiger_fg_processor),
+    ("processing_auto", ("processing_tgq_former",), _register_tgq_former_processor),
+    ("processing_auto", ("processing_tiger_fg",), _register_tiger_fg_processor),
 )

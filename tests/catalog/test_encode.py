@@ -19,7 +19,7 @@ from tiger_fg_hf import (
     load_catalog,
 )
 from tiger_fg_hf.catalog.encode import encode_items, encode_queries
-from tiger_fg_hf.data.records import CatalogRecords
+from tiger_fg_hf.catalog.records import CatalogRecords
 
 
 def one_by_one(model, records) -> torch.Tensor:

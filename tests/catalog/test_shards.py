@@ -63,7 +63,7 @@ def test_a_killed_run_is_finished_by_the_next(tmp_path):
     make_dataset().save_to_disk(tmp_path / "data")
     code = f"""
 import sys, time
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1] / "fixtures")!r})
 import datasets
 from encoding_stubs import StubModel, StubProcessor
 from tiger_fg_hf.catalog.shards import encode_catalog

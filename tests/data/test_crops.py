@@ -6,10 +6,11 @@ from datasets import Dataset
 from PIL import Image, ImageDraw
 
 from tiger_fg_hf import load_catalog
-from tiger_fg_hf.data.crops import CatalogPhotos, crop_to_box
-from tiger_fg_hf.data.drawn import drawn_catalog
+from tiger_fg_hf.data.boxes import crop_to_box
+from tiger_fg_hf.data.crops import CatalogPhotos
 from tiger_fg_hf.data.matte import object_matte
 from tiger_fg_hf.data.mosaic import MosaicComposer, MosaicConfig, Product
+from tiger_fg_hf.synthetic.drawn import drawn_catalog
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import psutil
 import pytest
 from PIL import Image, ImageDraw
 
-from tiger_fg_hf.data.image_cache import ImageCache, scale_box
+from tiger_fg_hf.data.boxes import scale_box
+from tiger_fg_hf.data.image_cache import ImageCache
 from tiger_fg_hf.data.matte import object_matte
 
 

@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw
 
 from tiger_fg_hf import load_catalog
 from tiger_fg_hf.data.backdrops import Backdrops
-from tiger_fg_hf.data.drawn import drawn_catalog
+from tiger_fg_hf.data.clutter import ClutterBank
 from tiger_fg_hf.data.listing_text import advertise, rewrite
-from tiger_fg_hf.data.listings import ListingConfig, ListingPairDataset, ListingSynthesizer
-from tiger_fg_hf.data.promotions import LEVELS
-from tiger_fg_hf.data.synthesis import ClutterBank
+from tiger_fg_hf.data.listings import ListingConfig, ListingSynthesizer
+from tiger_fg_hf.data.tgq_former_pairs import TGQFormerPairDataset
+from tiger_fg_hf.synthetic.drawn import drawn_catalog
+from tiger_fg_hf.synthetic.overlays import LEVELS
 from tiger_fg_hf.training.sampler import EpochBatchSampler
 
 SIZE = 64
@@ -181,7 +182,7 @@ def test_promotional_words_by_level():
 
 
 def test_pairs_have_all_parts(catalog):
-    pair = ListingPairDataset(catalog, ListingSynthesizer(CONFIG))[2]
+    pair = TGQFormerPairDataset(catalog, ListingSynthesizer(CONFIG))[2]
     assert set(pair) == {"item_id", "category", "row", "images", "texts", "levels"}
     assert (pair["item_id"], pair["category"], pair["row"]) == (catalog[2]["item_id"], catalog[2]["category"], 2)
     first, second = pair["images"]
@@ -192,7 +193,7 @@ def test_pairs_have_all_parts(catalog):
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_data_do_not_depend_on_workers_order_or_history(catalog):
-    dataset = ListingPairDataset(catalog, ListingSynthesizer(CONFIG), seed=3)
+    dataset = TGQFormerPairDataset(catalog, ListingSynthesizer(CONFIG), seed=3)
     keys = [key for batch in EpochBatchSampler(len(catalog), 2, 6, seed=1) for key in batch]
     expected = [digest(dataset[key]) for key in keys]
     assert len(set(expected)) == 12
@@ -201,16 +202,16 @@ def test_data_do_not_depend_on_workers_order_or_history(catalog):
     assert [one for batch in loader for one in batch] == expected
     assert digest(dataset[keys[0] + ((0, 1),)]) == expected[0]
     assert digest(dataset[-1]) == digest(dataset[0, 5])
-    again = ListingPairDataset(catalog, ListingSynthesizer(CONFIG), seed=3, cache_decoded=True)
+    again = TGQFormerPairDataset(catalog, ListingSynthesizer(CONFIG), seed=3, cache_decoded=True)
     assert [digest(again[key]) for key in keys] == expected
-    other = ListingPairDataset(catalog, ListingSynthesizer(CONFIG), seed=4)
+    other = TGQFormerPairDataset(catalog, ListingSynthesizer(CONFIG), seed=4)
     assert digest(other[keys[0]]) != expected[0]
 
 
 def test_levels_are_drawn_by_their_shares(catalog):
     def levels(shares):
         config = ListingConfig(size=48)
-        dataset = ListingPairDataset(catalog, ListingSynthesizer(config), level_shares=shares)
+        dataset = TGQFormerPairDataset(catalog, ListingSynthesizer(config), level_shares=shares)
         return [level for epoch in range(6) for row in range(6) for level in dataset[epoch, row]["levels"]]
 
     assert set(levels(None)) == set(LEVELS)
@@ -224,7 +225,7 @@ def test_wrong_titles_are_of_other_categories_and_change_nothing_else():
     config = ListingConfig(size=48, keep_words=(1.0, 1.0), promotional_words=False, move_words=0.0)
     owners = {frozenset(row["title"].split()): row["category"] for row in catalog}
     own, some, every = (
-        ListingPairDataset(catalog, ListingSynthesizer(config), wrong_titles=share) for share in (0.0, 0.3, 1.0)
+        TGQFormerPairDataset(catalog, ListingSynthesizer(config), wrong_titles=share) for share in (0.0, 0.3, 1.0)
     )
     wrong = 0
     for row in range(30):
@@ -242,8 +243,8 @@ def test_wrong_titles_are_of_other_categories_and_change_nothing_else():
 
 def test_a_wrong_title_needs_another_product(catalog):
     alone = catalog.select([2])
-    pair = ListingPairDataset(alone, ListingSynthesizer(CONFIG), wrong_titles=1.0)[0]
-    assert digest(pair) == digest(ListingPairDataset(alone, ListingSynthesizer(CONFIG))[0])
+    pair = TGQFormerPairDataset(alone, ListingSynthesizer(CONFIG), wrong_titles=1.0)[0]
+    assert digest(pair) == digest(TGQFormerPairDataset(alone, ListingSynthesizer(CONFIG))[0])
 
 
 def test_promotional_words_of_a_listing_alone_do_not_tell_its_overlays():
@@ -252,7 +253,7 @@ def test_promotional_words_of_a_listing_alone_do_not_tell_its_overlays():
     config = ListingConfig(size=48, keep_words=(1.0, 1.0), move_words=0.0)
     added = {}
     for first_alone in (False, True):
-        dataset = ListingPairDataset(catalog, ListingSynthesizer(config), first_alone=first_alone)
+        dataset = TGQFormerPairDataset(catalog, ListingSynthesizer(config), first_alone=first_alone)
         for row in range(40):
             pair = dataset[row]
             assert len(pair["images"]) == len(pair["texts"]) == len(pair["levels"]) == (1 if first_alone else 2)
@@ -268,7 +269,7 @@ def test_catalogs_may_hold_photos_alone():
     buffer = io.BytesIO()
     photo().save(buffer, "PNG")
     rows = {"item_id": ["a", "b"], "image": [{"bytes": buffer.getvalue(), "path": None}] * 2}
-    pair = ListingPairDataset(load_catalog(Dataset.from_dict(rows)), ListingSynthesizer(CONFIG))[0, 1]
+    pair = TGQFormerPairDataset(load_catalog(Dataset.from_dict(rows)), ListingSynthesizer(CONFIG))[0, 1]
     assert pair["texts"] == ({"title": "", "category": None, "attributes": None},) * 2
     assert pair["category"] is None
     assert pair["images"][0].tobytes() != pair["images"][1].tobytes()
@@ -299,17 +300,17 @@ def test_errors_name_the_thing(catalog):
     with pytest.raises(ValueError, match="title_level: expected one of clean, light, heavy, found 'loud'"):
         ListingSynthesizer(CONFIG)(photo(), TEXT, level="clean", title_level="loud", rng=np.random.default_rng(0))
     with pytest.raises(TypeError, match="streaming=False"):
-        ListingPairDataset(catalog.to_iterable_dataset())
+        TGQFormerPairDataset(catalog.to_iterable_dataset())
     with pytest.raises(ValueError, match="needs the photo 'image'"):
-        ListingPairDataset(catalog.rename_column("image", "query_image"))
+        TGQFormerPairDataset(catalog.rename_column("image", "query_image"))
     with pytest.raises(ValueError, match=r"level_shares: expected levels out of .*found \['loud'\]"):
-        ListingPairDataset(catalog, level_shares={"loud": 1})
+        TGQFormerPairDataset(catalog, level_shares={"loud": 1})
     with pytest.raises(ValueError, match="level_shares: expected shares that are not all 0"):
-        ListingPairDataset(catalog, level_shares={"clean": 0})
+        TGQFormerPairDataset(catalog, level_shares={"clean": 0})
     with pytest.raises(ValueError, match=r"wrong_titles must be in \[0, 1\], got 1.5"):
-        ListingPairDataset(catalog, wrong_titles=1.5)
+        TGQFormerPairDataset(catalog, wrong_titles=1.5)
     with pytest.raises(IndexError, match="row 6 of a catalog with 6 rows"):
-        ListingPairDataset(catalog)[6]
+        TGQFormerPairDataset(catalog)[6]
     broken = load_catalog(Dataset.from_dict({"item_id": ["x"], "image": [{"bytes": b"none", "path": None}]}))
     with pytest.raises(ValueError, match=r"row 0 \(item 'x'\), image cannot be read"):
-        ListingPairDataset(broken)[0]
+        TGQFormerPairDataset(broken)[0]

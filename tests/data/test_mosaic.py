@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from tiger_fg_hf.data.clutter import ClutterBank
 from tiger_fg_hf.data.mosaic import MosaicComposer, MosaicConfig, Product
-from tiger_fg_hf.data.synthesis import ClutterBank
 
 COLORS = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 0, 250)]
 PLAIN = {"relight_probability": 0.0, "shadow_probability": 0.0, "flip_probability": 0.0}

@@ -4,7 +4,9 @@ import datasets
 import numpy as np
 import pytest
 
-from tiger_fg_hf.data.catalog import load_catalog, pair_queries, to_record
+from tiger_fg_hf.catalog.pairing import pair_queries
+from tiger_fg_hf.catalog.record import to_record
+from tiger_fg_hf.catalog.source import load_catalog
 from tiger_fg_hf.data.text_table import TextTable
 
 

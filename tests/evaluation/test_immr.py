@@ -10,9 +10,9 @@ from datasets import Dataset
 from PIL import Image
 
 from tiger_fg_hf import load_catalog
-from tiger_fg_hf.data.catalog import pair_queries
+from tiger_fg_hf.catalog.pairing import pair_queries
+from tiger_fg_hf.data.clutter import ClutterBank
 from tiger_fg_hf.data.mosaic import MosaicConfig
-from tiger_fg_hf.data.synthesis import ClutterBank
 from tiger_fg_hf.evaluation.immr import IMMRConfig, build_immr, draw_distractors, load_immr
 
 CONFIG = IMMRConfig(seed=3, mosaics=MosaicConfig(size=64))

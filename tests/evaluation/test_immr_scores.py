@@ -5,18 +5,11 @@ import pytest
 import torch
 from benchmark_models import drawn_products, random_model, same_start
 
+from benchmarks.immr.baselines import BaselineModel
 from tiger_fg_hf import evaluate_retrieval
 from tiger_fg_hf.data.mosaic import MosaicConfig
-from tiger_fg_hf.evaluation.baselines import BaselineModel
 from tiger_fg_hf.evaluation.immr import IMMRConfig, build_immr
-from tiger_fg_hf.evaluation.immr_scores import (
-    GALLERIES,
-    METRICS,
-    query_metrics,
-    score_immr,
-    swap_rows,
-    text_views,
-)
+from tiger_fg_hf.evaluation.immr_scores import GALLERIES, METRICS, query_metrics, score_immr, swap_rows, text_views
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from tiny import tiny_model
 from tiny_tgq import tiny_tgq_model
 
 from tiger_fg_hf.hub.card import _KINDS, results_table, write_card
-from tiger_fg_hf.models.tgq_former.configuration_tgq_former import CONNECTORS
+from tiger_fg_hf.models.configuration_tgq_former import CONNECTORS
 
 RESULT = {
     "metrics": {

@@ -8,7 +8,7 @@ from student_cases import CATALOG_ROWS, TEACHER_WIDTH, rows_through, tiny_teache
 from tiny import IMAGE, tiny_model
 from torch.nn import functional as F
 
-from tiger_fg_hf.models.tiger_fg.encoders_tiger_fg import encode_image
+from tiger_fg_hf.models.encoders_tiger_fg import encode_image
 from tiger_fg_hf.objectives.teacher import TeacherFeatures
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)

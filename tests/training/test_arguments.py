@@ -6,16 +6,13 @@ from pathlib import Path
 import pytest
 
 from tiger_fg_hf import TigerFGConfig
-from tiger_fg_hf.objectives.item_pairs import ItemPairWeights
-from tiger_fg_hf.objectives.weights import LossWeights
-from tiger_fg_hf.training.arguments import ModelArguments, TrainArguments, parse_arguments, parse_recipe
-from tiger_fg_hf.training.item_pair_arguments import (
-    DualEncoderArguments,
-    DualEncoderTrainArguments,
-    ListingArguments,
-    TGQFormerArguments,
-    TGQFormerTrainArguments,
-)
+from tiger_fg_hf.objectives.tgq_former import TGQFormerLossWeights
+from tiger_fg_hf.objectives.tiger_fg_weights import TigerFGLossWeights
+from tiger_fg_hf.training.arguments import TrainArguments, parse_recipe
+from tiger_fg_hf.training.recipes.dual_encoder.arguments import DualEncoderArguments, DualEncoderTrainArguments
+from tiger_fg_hf.training.recipes.listings import ListingArguments
+from tiger_fg_hf.training.recipes.tgq_former.arguments import TGQFormerArguments, TGQFormerTrainArguments
+from tiger_fg_hf.training.recipes.tiger_fg.arguments import TigerFGModelArguments, parse_tiger_fg_arguments
 
 RECIPES = sorted((Path(__file__).parents[2] / "examples" / "recipes").glob("*.yaml"))
 
@@ -27,14 +24,14 @@ def recipe(folder: Path, text: str, name: str = "recipe.yaml") -> str:
 
 
 def test_defaults():
-    model, data, train, losses = parse_arguments([])
-    assert losses == LossWeights()
+    model, data, train, losses = parse_tiger_fg_arguments([])
+    assert losses == TigerFGLossWeights()
     assert (model.model_config, data.data, train.mixed_precision, train.resume) == (None, "drawn", "bf16", None)
 
 
 def test_defaults_of_tgq_former_are_the_papers_readings_and_no_run_lands_in_anothers_folder():
     model, _, train, losses = parse_recipe(
-        (TGQFormerArguments, ListingArguments, TGQFormerTrainArguments, ItemPairWeights), []
+        (TGQFormerArguments, ListingArguments, TGQFormerTrainArguments, TGQFormerLossWeights), []
     )
     assert (model.lora_rank, model.lora_alpha, train.weight_decay, train.warmup_ratio) == (16, 32, 1e-3, 0.1)
     assert 0.01 <= losses.rr <= 0.1
@@ -43,7 +40,7 @@ def test_defaults_of_tgq_former_are_the_papers_readings_and_no_run_lands_in_anot
 
 
 def test_yaml(tmp_path):
-    model, data, train, losses = parse_arguments(
+    model, data, train, losses = parse_tiger_fg_arguments(
         [
             recipe(
                 tmp_path,
@@ -64,8 +61,8 @@ def test_yaml(tmp_path):
 
 def test_json_is_read_as_the_same_yaml(tmp_path):
     values = {"head_lr": 5e-5, "freeze_text": True, "max_steps": 7, "model_config": {"layer_norm_eps": 1e-6}}
-    from_json = parse_arguments([recipe(tmp_path, json.dumps(values, indent="\t"), "recipe.json")])
-    from_yaml = parse_arguments(
+    from_json = parse_tiger_fg_arguments([recipe(tmp_path, json.dumps(values, indent="\t"), "recipe.json")])
+    from_yaml = parse_tiger_fg_arguments(
         [recipe(tmp_path, "head_lr: 5e-5\nfreeze_text: true\nmax_steps: 7\nmodel_config: {layer_norm_eps: 1e-6}\n")]
     )
     assert from_json == from_yaml
@@ -75,24 +72,24 @@ def test_json_is_read_as_the_same_yaml(tmp_path):
 def test_flags_override_the_recipe(tmp_path):
     path = recipe(tmp_path, "batch_size: 12\nfreeze_text: true\nprogress: true\nhead_lr: 1e-4\nvocab_size: 300\n")
     flags = ["--batch_size", "3", "--freeze_text", "false", "--no_progress", "--head_lr", "2e-4"]
-    model, _, train, _ = parse_arguments([path, *flags])
+    model, _, train, _ = parse_tiger_fg_arguments([path, *flags])
     assert (train.batch_size, model.freeze_text, train.progress, train.head_lr) == (3, False, False, 2e-4)
     assert model.vocab_size == 300
 
 
 def test_model_config_is_a_mapping(tmp_path):
     config = {"projection_dim": 16, "layer_norm_eps": 1e-6, "vision_config": {"model_type": "vit", "hidden_size": 32}}
-    assert parse_arguments(["--model_config", json.dumps(config)])[0].model_config == config
+    assert parse_tiger_fg_arguments(["--model_config", json.dumps(config)])[0].model_config == config
     text = (
         "model_config:\n  projection_dim: 16\n  layer_norm_eps: 1e-6\n"
         "  vision_config:\n    model_type: vit\n    hidden_size: 32\n"
     )
-    assert parse_arguments([recipe(tmp_path, text)])[0].model_config == config
-    assert ModelArguments(model_config=config).model_config == config
+    assert parse_tiger_fg_arguments([recipe(tmp_path, text)])[0].model_config == config
+    assert TigerFGModelArguments(model_config=config).model_config == config
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(ModelArguments, "TigerFGConfig"), (TGQFormerArguments, "TGQFormerConfig")]
+    ("kind", "name"), [(TigerFGModelArguments, "TigerFGConfig"), (TGQFormerArguments, "TGQFormerConfig")]
 )
 def test_a_model_config_that_cannot_be_meant_is_refused(kind, name):
     """A configuration would take a misspelt field without a word."""
@@ -115,22 +112,22 @@ def test_unknown_keys_are_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"recipe.yaml has unknown keys \['batchsize', 'lr'\]; known are .*'batch_size'"
     ):
-        parse_arguments([recipe(tmp_path, "lr: 1e-4\nbatchsize: 2\nseed: 1\n")])
+        parse_tiger_fg_arguments([recipe(tmp_path, "lr: 1e-4\nbatchsize: 2\nseed: 1\n")])
     with pytest.raises(ValueError, match="--batchsize"):
-        parse_arguments(["--batchsize", "2"])
+        parse_tiger_fg_arguments(["--batchsize", "2"])
 
 
 @pytest.mark.parametrize(("text", "found"), [("", "NoneType"), ("- seed\n- 1\n", "list")])
 def test_recipe_is_a_mapping(tmp_path, text, found):
     with pytest.raises(ValueError, match=rf"recipe.yaml must hold a mapping .* found {found}"):
-        parse_arguments([recipe(tmp_path, text)])
+        parse_tiger_fg_arguments([recipe(tmp_path, text)])
 
 
 @pytest.mark.parametrize("text", ["batch_size: many", "batch_size: 1.5", "mixed_precision: fp8", "progress: maybe"])
 def test_values_of_another_type_are_refused(tmp_path, text, capsys):
     """A recipe's values are checked as flags are."""
     with pytest.raises(SystemExit):
-        parse_arguments([recipe(tmp_path, text)])
+        parse_tiger_fg_arguments([recipe(tmp_path, text)])
     assert f"argument --{text.split(':')[0].replace('_', '-')}" in capsys.readouterr().err.replace("_", "-")
 
 
@@ -153,20 +150,20 @@ def test_values_of_another_type_are_refused(tmp_path, text, capsys):
 )
 def test_values_out_of_range_are_refused(flags, told):
     with pytest.raises(ValueError, match=told):
-        parse_arguments(flags)
+        parse_tiger_fg_arguments(flags)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_example_recipes_parse(path):
     kinds = {
         "dual-encoder": (DualEncoderArguments, ListingArguments, DualEncoderTrainArguments),
-        "tgq-former": (TGQFormerArguments, ListingArguments, TGQFormerTrainArguments, ItemPairWeights),
+        "tgq-former": (TGQFormerArguments, ListingArguments, TGQFormerTrainArguments, TGQFormerLossWeights),
     }
     known = [found for name, found in kinds.items() if name in path.stem]
     flags = [str(path), "--seed", "5"]
     if path.stem == "abo-dual-encoder":
         flags += ["--vision", "vision", "--text", "text"]  # as its first lines say
-    arguments = parse_recipe(known[0], flags) if known else parse_arguments(flags)
+    arguments = parse_recipe(known[0], flags) if known else parse_tiger_fg_arguments(flags)
     assert arguments[2].seed == 5
     assert arguments[2] != TrainArguments(seed=5)
     if not known and arguments[0].model_config is not None:

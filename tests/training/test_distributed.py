@@ -14,8 +14,9 @@ from tiny_training import MODEL, TRAIN_SCRIPT, final_weights, load_script, read_
 from training_batches import chunks, gradients, in_one_graph, training_batch
 
 from tiger_fg_hf import TigerFGModel
-from tiger_fg_hf.objectives.item_pairs import ItemPairStudent, ItemPairTask
-from tiger_fg_hf.objectives.task import RetrievalTask
+from tiger_fg_hf.objectives.tgq_former import TGQFormerTask
+from tiger_fg_hf.objectives.tgq_former_student import TGQFormerStudent
+from tiger_fg_hf.objectives.tiger_fg import TigerFGTask
 from tiger_fg_hf.training.distributed import gather_with_grad
 
 PROCESSES = 2
@@ -50,14 +51,14 @@ def accelerate_launch(recipe: Path) -> None:
 def ranks(tmp_path_factory) -> list[dict[str, torch.Tensor]]:
     """What each of two processes wrote."""
     folder = tmp_path_factory.mktemp("ranks")
-    launch(Path(__file__).with_name("distributed_steps.py"), folder)
+    launch(Path(__file__).parents[1] / "fixtures" / "distributed_steps.py", folder)
     return [load_file(folder / f"rank-{rank}.safetensors") for rank in range(PROCESSES)]
 
 
 @pytest.mark.parametrize("chunk", [0, 2])
 def test_pairs_of_listings_equal_those_of_one_process(ranks, chunk):
     """Both terms of TGQ-Former's loss: InfoNCE, a mean over own rows, and L_rr, which every process takes whole."""
-    task = ItemPairTask(ItemPairStudent(tiny_tgq_model()))
+    task = TGQFormerTask(TGQFormerStudent(tiny_tgq_model()))
     losses = task(pair_batch())
     losses["loss"].backward()
     for name in ("loss", "i2i", "rr"):
@@ -74,7 +75,7 @@ def test_loss_and_gradients_equal_those_of_one_process(ranks, name):
     student, rows = case_student(case), case.get("chunk", ROWS)
     parts = [part for rank in range(PROCESSES) for part in chunks(share, rows, start=rank * share)]
     losses = in_one_graph(
-        RetrievalTask(student),
+        TigerFGTask(student),
         training_batch(case["ids"], seed=step),
         parts,
         seeds={rank * share: rank_seed(rank, step) for rank in range(PROCESSES)},

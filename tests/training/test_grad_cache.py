@@ -7,7 +7,7 @@ from memory import PeakSaved
 from torch import nn
 from training_batches import chunks, gradients, in_one_graph, tiny_student, training_batch
 
-from tiger_fg_hf.objectives.task import RetrievalTask
+from tiger_fg_hf.objectives.tiger_fg import TigerFGTask
 from tiger_fg_hf.training.grad_cache import GradCache
 
 IDS = [0, 1, 2, 3, 4, 2, 6]
@@ -26,8 +26,8 @@ def test_equals_the_whole_batch(fresh_accelerate, rows, pictures):
     """Any chunk, one that does not divide the batch included, and pictures that several chunks share."""
     batch = training_batch(IDS, pictures)
     cached, plain = tiny_student(), tiny_student()
-    losses = GradCache(Accelerator(cpu=True), RetrievalTask(cached), rows)(batch)
-    expected = RetrievalTask(plain)(batch)
+    losses = GradCache(Accelerator(cpu=True), TigerFGTask(cached), rows)(batch)
+    expected = TigerFGTask(plain)(batch)
     expected["loss"].backward()
     assert losses.keys() == expected.keys() >= {"loss", "q2i", "v2t", "i2v", "logit_scale"}
     for name, value in expected.items():
@@ -42,10 +42,10 @@ def test_dropout_draws_the_same_masks_twice(fresh_accelerate, rows):
     batch = training_batch(IDS)
     cached, plain = tiny_student(dropout=0.3), tiny_student(dropout=0.3)
     torch.manual_seed(7)
-    losses = GradCache(Accelerator(cpu=True), RetrievalTask(cached), rows)(batch)
+    losses = GradCache(Accelerator(cpu=True), TigerFGTask(cached), rows)(batch)
     after = torch.rand(3)
     torch.manual_seed(7)
-    expected = in_one_graph(RetrievalTask(plain), batch, chunks(7, rows))
+    expected = in_one_graph(TigerFGTask(plain), batch, chunks(7, rows))
     torch.testing.assert_close(losses["loss"], expected["loss"].detach(), atol=1e-5, rtol=0)
     assert_equal_steps(cached, plain)
     assert torch.equal(after, torch.rand(3))
@@ -124,8 +124,8 @@ def test_accumulation_adds_up(fresh_accelerate):
         batch = training_batch(IDS, seed=seed)
         with accelerator.accumulate(cached):
             assert accelerator.sync_gradients == (seed == 1)
-            GradCache(accelerator, RetrievalTask(cached), 2)(batch)
-        (RetrievalTask(plain)(batch)["loss"] / 2).backward()
+            GradCache(accelerator, TigerFGTask(cached), 2)(batch)
+        (TigerFGTask(plain)(batch)["loss"] / 2).backward()
     assert_equal_steps(cached, plain)
 
 
@@ -135,10 +135,10 @@ def test_half_precision(fresh_accelerate):
     accelerator = Accelerator(cpu=True, mixed_precision="bf16")
     cached, plain = tiny_student(dropout=0.2), tiny_student(dropout=0.2)
     torch.manual_seed(5)
-    task = RetrievalTask(accelerator.prepare(cached))
+    task = TigerFGTask(accelerator.prepare(cached))
     losses = GradCache(accelerator, task, 3)(batch)
     torch.manual_seed(5)
-    expected = in_one_graph(RetrievalTask(accelerator.prepare(plain)), batch, chunks(7, 3))
+    expected = in_one_graph(TigerFGTask(accelerator.prepare(plain)), batch, chunks(7, 3))
     assert task.represent(batch)["query_embeds"].dtype == torch.float32
     torch.testing.assert_close(losses["loss"], expected["loss"].detach(), atol=1e-5, rtol=0)
     for name, gradient in gradients(plain).items():
@@ -151,8 +151,8 @@ def test_scaled_loss_scales_once(fresh_accelerate):
     accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     cached, plain = tiny_student(), tiny_student()
     batch = training_batch(IDS)
-    GradCache(accelerator, RetrievalTask(cached), 2)(batch)
-    accelerator.backward(RetrievalTask(plain)(batch)["loss"])
+    GradCache(accelerator, TigerFGTask(cached), 2)(batch)
+    accelerator.backward(TigerFGTask(plain)(batch)["loss"])
     assert gradients(plain)["model.logit_scale"].abs() > 1
     for name, gradient in gradients(plain).items():
         torch.testing.assert_close(gradients(cached)[name], gradient, atol=1e-2, rtol=1e-4, msg=name)
@@ -162,7 +162,7 @@ def test_memory_is_that_of_a_chunk(fresh_accelerate):
     """Eight times the batch in chunks keeps no more for the backward pass than one batch of a chunk's size."""
 
     def peak(pairs: int, rows: int) -> int:
-        task = RetrievalTask(tiny_student())
+        task = TigerFGTask(tiny_student())
         batch = training_batch(list(range(pairs)))
         with PeakSaved(beside=[*batch.values(), *task.student.parameters()]) as saved:
             GradCache(Accelerator(cpu=True), task, rows)(batch)

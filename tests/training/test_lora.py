@@ -7,8 +7,8 @@ import torch
 from tiny_tgq import LANGUAGE, tiny_tgq_inputs, tiny_tgq_model
 
 from tiger_fg_hf import TGQFormerModel
-from tiger_fg_hf.models.tgq_former.configuration_tgq_former import CONNECTORS
-from tiger_fg_hf.objectives.item_pairs import ItemPairStudent
+from tiger_fg_hf.models.configuration_tgq_former import CONNECTORS
+from tiger_fg_hf.objectives.tgq_former_student import TGQFormerStudent
 from tiger_fg_hf.training.lora import add_lora
 from tiger_fg_hf.training.optimizer import parameter_groups
 
@@ -67,7 +67,7 @@ def test_what_learns():
 
 
 def test_adapters_learn_at_the_backbones_rate():
-    student = ItemPairStudent(add_lora(tiny_tgq_model(), rank=4))
+    student = TGQFormerStudent(add_lora(tiny_tgq_model(), rank=4))
     names = {id(parameter): name for name, parameter in student.named_parameters()}
     for group in parameter_groups(student, backbone_lr=1e-4, head_lr=1e-3, weight_decay=0.1):
         for parameter in group["params"]:

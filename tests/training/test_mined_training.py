@@ -5,7 +5,7 @@ import pytest
 from tiny_training import TRAIN_SCRIPT, load_script, read_history, write_recipe
 
 from tiger_fg_hf import load_catalog
-from tiger_fg_hf.data.drawn import drawn_catalog
+from tiger_fg_hf.synthetic.drawn import drawn_catalog
 
 MINE_SCRIPT = TRAIN_SCRIPT.with_name("mine_negatives.py")
 

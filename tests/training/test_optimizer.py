@@ -5,8 +5,8 @@ import torch
 from tiny import tiny_model
 from tiny_tgq import tiny_tgq_model
 
-from tiger_fg_hf.objectives.item_pairs import ItemPairStudent
-from tiger_fg_hf.objectives.student import TrainingStudent
+from tiger_fg_hf.objectives.tgq_former_student import TGQFormerStudent
+from tiger_fg_hf.objectives.tiger_fg_student import TigerFGStudent
 from tiger_fg_hf.training.optimizer import build_optimizer, parameter_groups
 
 RATES = {"backbone_lr": 1e-4, "head_lr": 1e-3, "weight_decay": 0.1}
@@ -50,7 +50,7 @@ def test_every_parameter_is_in_its_group_once(share):
 def test_rates_decay_from_layer_to_layer(wrapped):
     """Embeddings learn slowest, what follows the layers at the full rate; new layers are not concerned."""
     model = tiny_model(share_vision_tower=False, vision="clip", text="siglip")
-    student = TrainingStudent(model) if wrapped else model
+    student = TigerFGStudent(model) if wrapped else model
     groups = parameter_groups(student, **RATES, layer_decay=0.5)
     names = {id(parameter): name for name, parameter in student.named_parameters()}
     rates = {names[id(parameter)]: group["lr"] for group in groups for parameter in group["params"]}
@@ -78,7 +78,7 @@ def test_rates_decay_from_layer_to_layer(wrapped):
 
 def test_student_without_layer_decay_has_the_groups_of_its_model():
     model = tiny_model()
-    plain, wrapped = groups_by_name(model), groups_by_name(TrainingStudent(model))
+    plain, wrapped = groups_by_name(model), groups_by_name(TigerFGStudent(model))
     assert list(plain) == list(wrapped)
     for name in plain:
         assert [id(parameter) for parameter in plain[name]["params"]] == [
@@ -126,7 +126,7 @@ def test_layers_of_a_frozen_backbone_are_not_asked_for():
     """A dual encoder has two stacks of layers, and none that trains."""
     model = tiny_tgq_model()
     model.dual_encoder.requires_grad_(False)
-    groups = parameter_groups(ItemPairStudent(model), **RATES, layer_decay=0.5)
+    groups = parameter_groups(TGQFormerStudent(model), **RATES, layer_decay=0.5)
     rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
     layers = model.language_model.layers
     assert rates[id(layers[0].mlp.up_proj.weight)] == pytest.approx(1e-4 / 4)

@@ -76,7 +76,7 @@ def encode_catalog(
         on_error: what to do with a row that cannot be processed: `"raise"`, or `"skip"`, which logs it, leaves it out
             and lists it in the report and in `load_embeddings`. A run that raised may be resumed with `"skip"`.
         fingerprint: says what the rows are. Default: the fingerprint of a `datasets.Dataset`; other sequences need it
-            (`tiger_fg_hf.data.catalog.catalog_fingerprint`). Image files that change under unchanged paths change
+            (`tiger_fg_hf.catalog.source.catalog_fingerprint`). Image files that change under unchanged paths change
             neither.
         batch_size, device, num_workers, show_progress, autocast_dtype: as in `encode_queries`.
 

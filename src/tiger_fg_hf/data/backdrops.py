@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from .synthesis import ClutterBank, drawn_clutter
+from .clutter import ClutterBank, drawn_clutter
 
 
 class Backdrops(ClutterBank):

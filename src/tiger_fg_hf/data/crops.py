@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from datasets import Dataset
-from PIL import Image
 
-from ..models.tiger_fg.image_loading_tiger_fg import load_rgb_image
-from .catalog import PairedCatalog, to_record
+from ..catalog.pairing import PairedCatalog
+from ..catalog.record import to_record
+from ..models.image_loading_tiger_fg import load_rgb_image
+from .boxes import crop_to_box
 from .matte import matte_extent, object_matte
-from .synthesis import clip_box
-
-
-def crop_to_box(image: Image.Image, box: Sequence[float] | None) -> Image.Image:
-    """The part of an image in `box` `[x0, y0, x1, y1]` (pixels, rounded outwards); all of it without a box."""
-    x0, y0, x1, y1 = clip_box(box, image.size)
-    return image.crop((math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)))
 
 
 class CatalogPhotos(Sequence):

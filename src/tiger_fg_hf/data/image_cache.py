@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from .boxes import scale_box
 from .matte import object_matte
 
 # Listings whose size tells that of all.
@@ -68,8 +69,3 @@ class ImageCache:
         height, width = self._shapes[row]
         start = self._alpha_starts[row]
         return None if start < 0 else self._alphas[start : start + height * width].reshape(height, width)
-
-
-def scale_box(box: list[float] | None, scale: tuple[float, float]) -> list[float] | None:
-    """Scale a box `[x0, y0, x1, y1]` by factors of x and y."""
-    return None if box is None else [side * scale[index % 2] for index, side in enumerate(box)]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .drawn.streams import pick
-from .promotions import Level, draw_title_words
+from ..synthetic.drawn.streams import pick
+from ..synthetic.overlays import Level, draw_title_words
 
 # Words that sellers add to a title, fewest and most, by level.
 _ADDED: Mapping[Level, tuple[int, int]] = {"clean": (0, 0), "light": (1, 1), "heavy": (2, 4)}

@@ -10,9 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .drawn.overlays import draw_overlays
+from ..synthetic.drawn.overlays import draw_overlays
+from .boxes import clip_box
+from .clutter import ClutterBank, drawn_clutter
+from .compositing import cast_shadow, color_matrix
+from .draws import Range, check_draws
 from .matte import VISIBLE_ALPHA, matte_extent
-from .synthesis import ClutterBank, Range, cast_shadow, check_draws, clip_box, color_matrix, drawn_clutter
 
 # Boxes may fill this share of the canvas together: beyond it they hardly find places that differ.
 _MAX_FILL = 0.75

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from .catalog import IMAGE_COLUMNS, PairedCatalog, to_record
+from ..catalog.pairing import PairedCatalog
+from ..catalog.record import IMAGE_COLUMNS, to_record
 
 _KEPT = ("item_id", "title", "category", "attributes", "box")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import datasets
 
-from ..data.synthesis import ClutterBank
+from ..data.clutter import ClutterBank
 
 
 def check_pools(query_clutter: ClutterBank | None, item_clutter: ClutterBank | None) -> None:

@@ -13,11 +13,15 @@ import datasets
 import numpy as np
 from PIL import Image
 
-from ..data.catalog import PairedCatalog, catalog_fingerprint, to_record
-from ..data.image_cache import ImageCache, scale_box
+from ..catalog.fingerprint import catalog_fingerprint
+from ..catalog.pairing import PairedCatalog
+from ..catalog.record import to_record
+from ..data.boxes import scale_box
+from ..data.clutter import ClutterBank
+from ..data.image_cache import ImageCache
 from ..data.mosaic import MosaicComposer, MosaicConfig, Product
-from ..data.synthesis import ClutterBank, QuerySynthesisConfig, QuerySynthesizer
-from ..models.tiger_fg.image_loading_tiger_fg import load_rgb_image
+from ..data.query_synthesis import QuerySynthesisConfig, QuerySynthesizer
+from ..models.image_loading_tiger_fg import load_rgb_image
 from .content import bytes_digest, check_pools, content_digest, is_written, read_parts, written_whole
 
 _META = "immr.json"

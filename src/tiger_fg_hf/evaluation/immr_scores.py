@@ -15,9 +15,8 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..catalog.encode import Processor, evaluating, split_rows
-from ..data.collator import map_box
-from ..data.crops import crop_to_box
-from ..models.tiger_fg.image_loading_tiger_fg import load_rgb_image
+from ..data.boxes import crop_to_box, map_box
+from ..models.image_loading_tiger_fg import load_rgb_image
 from .grounding import box_mass, pointing_accuracy
 from .immr import IMMRBenchmark
 from .ranking import RelevantRanks, build_relevance, rank_relevant, retrieval_metrics

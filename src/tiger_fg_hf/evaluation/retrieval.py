@@ -17,7 +17,7 @@ import torch
 from PIL import ExifTags, Image
 
 from ..catalog.encode import Processor, Records, encode_items, encode_queries
-from ..data.collator import map_box
+from ..data.boxes import map_box
 from .bootstrap import BootstrapInterval, bootstrap_interval
 from .grounding import Box, pointing_accuracy
 from .ranking import build_relevance, chance_metrics, rank_relevant, retrieval_metrics

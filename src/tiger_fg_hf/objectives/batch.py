@@ -14,7 +14,7 @@ def select_rows(batch: Mapping[str, Any], rows: slice) -> dict[str, Any]:
     The pairs `rows` of a batch as a batch of their own, with the pictures that they need.
 
     Args:
-        batch: of `PairCollator`; where it has `image_index` `[B]`, `pixel_values` `[U, ...]` holds distinct pictures.
+        batch: of `TigerFGCollator`; with `image_index` `[B]`, `pixel_values` `[U, ...]` holds distinct pictures.
     """
     chosen = {
         name: value[rows] if torch.is_tensor(value) and name not in _PER_PICTURE else value

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
-from ..models.tiger_fg.encoders_tiger_fg import encode_image
+from ..models.encoders_tiger_fg import encode_image
 
 _META = "teacher.json"
 # Of a teacher's configuration, what says nothing of its function: who wrote it, from where, and how it is called.

@@ -10,7 +10,7 @@ from accelerate.utils import send_to_device
 from torch.utils.checkpoint import get_device_states, set_device_states
 
 from ..objectives.batch import select_rows
-from ..objectives.task import RetrievalTask
+from ..objectives.tiger_fg import TigerFGTask
 
 
 class GradCache:
@@ -35,7 +35,7 @@ class GradCache:
     def __init__(
         self,
         accelerator: Accelerator,
-        task: RetrievalTask,
+        task: TigerFGTask,
         rows: int,
         *,
         select: Callable[[Mapping[str, Any], slice], dict[str, Any]] = select_rows,
@@ -47,7 +47,7 @@ class GradCache:
         Adds the gradients of the loss of `batch` to those of the parameters.
 
         Args:
-            batch: as [`RetrievalTask`] takes it, on any device; every process holds as many rows.
+            batch: as [`TigerFGTask`] takes it, on any device; every process holds as many rows.
 
         Returns:
             What `task.loss` returns, detached.

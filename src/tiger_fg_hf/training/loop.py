@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
 
-from ..objectives.student import TrainingStudent
-from ..objectives.task import RetrievalTask
+from ..objectives.tiger_fg import TigerFGTask
+from ..objectives.tiger_fg_student import TigerFGStudent
 from .arguments import TrainArguments
 from .checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
 from .distributed import gather_with_grad
@@ -49,11 +49,11 @@ _FIXED = (
 
 
 class MakeTask(Protocol):
-    """Builds the task around the student as it is wrapped for this run; see [`RetrievalTask`] for the arguments."""
+    """Builds the task around the student as it is wrapped for this run; see [`TigerFGTask`] for the arguments."""
 
     def __call__(
         self, student: nn.Module, *, gather: Callable[[torch.Tensor], torch.Tensor], rank: int
-    ) -> RetrievalTask: ...
+    ) -> TigerFGTask: ...
 
 
 def build_accelerator(args: TrainArguments) -> Accelerator:
@@ -80,7 +80,7 @@ def build_accelerator(args: TrainArguments) -> Accelerator:
 
 def train(
     accelerator: Accelerator,
-    student: TrainingStudent,
+    student: TigerFGStudent,
     dataset: Dataset,
     collator: Callable[[list[dict]], dict[str, Any]],
     args: TrainArguments,
@@ -101,7 +101,7 @@ def train(
 
     Args:
         dataset: returns a pair for a key of [`EpochBatchSampler`]; the same key gives the same pair.
-        collator: makes the batch of [`RetrievalTask`] of a list of pairs.
+        collator: makes the batch of [`TigerFGTask`] of a list of pairs.
         make_task: builds the task around the student as this run wraps it.
         evaluate: called with the bare model every `eval_every` steps, on the main process alone; others may give None.
         frozen: modules that stay in eval mode, as [`freeze`] returns them.
@@ -245,14 +245,14 @@ def _average_of(model: PreTrainedModel, decay: float, device: torch.device) -> A
     return average
 
 
-def _backward(accelerator: Accelerator, task: RetrievalTask, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+def _backward(accelerator: Accelerator, task: TigerFGTask, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Loss and gradients of a batch at once; see [`GradCache`] for the other way."""
     losses = task(send_to_device(batch, accelerator.device, non_blocking=True))
     accelerator.backward(losses["loss"])
     return losses
 
 
-def _count_parameters(student: TrainingStudent) -> dict[str, int]:
+def _count_parameters(student: TigerFGStudent) -> dict[str, int]:
     parameters = list(student.parameters())
     return {
         "total": sum(parameter.numel() for parameter in parameters),

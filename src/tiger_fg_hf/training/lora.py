@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 from transformers.utils import is_peft_available
 
-from ..models.tgq_former.modeling_tgq_former import TGQFormerModel
+from ..models.modeling_tgq_former import TGQFormerModel
 
 if TYPE_CHECKING:
     from peft import PeftModel

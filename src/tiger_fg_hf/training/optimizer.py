@@ -19,7 +19,7 @@ def parameter_groups(
     Vectors and scalars (biases, norms, gates, the temperature) are not decayed.
 
     Args:
-        student: [`TrainingStudent`], [`ItemPairStudent`], or a model by itself. What is in no backbone is a new layer.
+        student: [`TigerFGStudent`], [`TGQFormerStudent`], or a model by itself. What is in no backbone is a new layer.
         layer_decay: factor of the rate from each layer of a backbone to the one before it (BEiT, arXiv 2106.08254):
             layer `i` of `n`, counted from 1, learns at `backbone_lr * layer_decay ** (n + 1 - i)`; the embeddings are
             layer 0, and what follows the last layer learns at `backbone_lr`.

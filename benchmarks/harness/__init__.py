@@ -1,0 +1,1 @@
+"""What every benchmark shares: folders, processes, seeds, results and tables."""

@@ -1,0 +1,1 @@
+"""The IMMR benchmark: image queries against cluttered listings."""

@@ -1,0 +1,153 @@
+"""Retrieval cases with their grounding maps, good and bad, as one picture and as a page."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from tiger_fg_hf.evaluation.figure import fit_square, overlay_grounding
+
+_RIGHT, _WRONG, _INK, _MUTED = (34, 139, 34), (190, 40, 40), (30, 30, 30), (120, 120, 120)
+_BOX = (0, 120, 255)
+_COLUMNS = ("query", "its item, true box", "where it looked", "found first")
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    One query and its item.
+
+    Attributes:
+        query, item, found: pictures of the query, of its item, and of the item that was found first.
+        grounding: `[h, w]`, of the item's padded square.
+        box: true box `[x0, y0, x1, y1]` in pixels of `item`.
+        title, found_title: of the item and of what was found first.
+        rank: of the item, from 1.
+        mass: share of the grounding's mass in the box.
+    """
+
+    query: Image.Image
+    item: Image.Image
+    found: Image.Image
+    grounding: torch.Tensor
+    box: Sequence[float]
+    title: str
+    found_title: str
+    rank: int
+    mass: float
+
+    def pictures(self, side: int) -> list[Image.Image]:
+        """The four pictures of a case, each a square of `side` pixels; the third is meant for the padded item."""
+        item = fit_square(self.item, side)
+        looked = overlay_grounding(item, self.grounding)
+        for picture in (item, looked):
+            _outline(picture, self.box, self.item.size)
+        return [fit_square(self.query, side), item, looked, fit_square(self.found, side)]
+
+    @property
+    def told(self) -> str:
+        return f"rank {self.rank}, {self.mass:.0%} of the map in the box"
+
+
+def draw_cases(groups: Mapping[str, Sequence[Case]], *, title: str, side: int = 132, columns: int = 2) -> Image.Image:
+    """
+    Cases under the headings of their groups, `columns` of them side by side.
+
+    Args:
+        groups: heading -> cases.
+        title: headline.
+        side: of each picture in pixels.
+
+    Returns:
+        RGB image.
+    """
+    gap, label, head = 8, 40, 40
+    cell = len(_COLUMNS) * (side + gap) + 3 * gap
+    lines = {heading: -(-len(cases) // columns) for heading, cases in groups.items()}
+    height = 46 + sum(head + count * (side + label) + gap for count in lines.values())
+    sheet = Image.new("RGB", (columns * cell + 2 * gap, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    big, middle, small = (ImageFont.load_default(size) for size in (19, 15, 12))
+    draw.text((2 * gap, 12), title, fill=_INK, font=big)
+    top = 46
+    for heading, cases in groups.items():
+        draw.text((2 * gap, top), heading, fill=_INK, font=middle)
+        for column in range(min(columns, len(cases))):
+            for index, name in enumerate(_COLUMNS):
+                left = 2 * gap + column * cell + index * (side + gap)
+                draw.text((left, top + 21), name, fill=_MUTED, font=small)
+        for place, case in enumerate(cases):
+            left = 2 * gap + (place % columns) * cell
+            y = top + head + place // columns * (side + label)
+            for index, picture in enumerate(case.pictures(side)):
+                sheet.paste(picture, (left + index * (side + gap), y))
+            colour = _RIGHT if case.rank == 1 else _WRONG
+            widest = 3 * (side + gap) - gap
+            draw.text((left, y + side + 4), _cut(draw, case.title, small, widest), fill=_INK, font=small)
+            draw.text((left, y + side + 19), case.told, fill=colour, font=small)
+            found = _cut(draw, case.found_title, small, side)
+            draw.text((left + 3 * (side + gap), y + side + 4), found, fill=colour, font=small)
+        top += head + lines[heading] * (side + label) + gap
+    return sheet
+
+
+def cases_page(groups: Mapping[str, Sequence[Case]], *, title: str, note: str, side: int = 224) -> str:
+    """The same as an HTML page that needs no other file; `note` is a paragraph below the headline."""
+    sections = []
+    for heading, cases in groups.items():
+        cards = "".join(_card(case, side) for case in cases)
+        sections.append(f"<h2>{html.escape(heading)}</h2><div class=cards>{cards}</div>")
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title><style>
+body {{ font: 15px/1.45 system-ui, sans-serif; color: #1e1e1e; max-width: 1180px; margin: 2rem auto; padding: 0 1rem }}
+.cards {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(540px, 100%), 1fr)); gap: 1rem }}
+article {{ border: 1px solid #ddd; border-radius: 8px; padding: .7rem }}
+.row {{ display: grid; grid-template-columns: repeat(4, 1fr); gap: .4rem }}
+figure {{ margin: 0 }} img {{ width: 100%; display: block; border-radius: 4px }}
+figcaption {{ color: #777; font-size: 12px }} p {{ margin: .3rem 0 }}
+.right {{ color: #228b22 }} .wrong {{ color: #be2828 }}
+</style></head><body><h1>{html.escape(title)}</h1><p>{html.escape(note)}</p>{"".join(sections)}</body></html>
+"""
+
+
+def _card(case: Case, side: int) -> str:
+    figures = "".join(
+        f'<figure><img loading="lazy" alt="{name}" src="{_data_url(picture)}"><figcaption>{name}</figcaption></figure>'
+        for name, picture in zip(_COLUMNS, case.pictures(side), strict=True)
+    )
+    kind = "right" if case.rank == 1 else "wrong"
+    found = "" if case.rank == 1 else f"<p>found first: {html.escape(case.found_title)}</p>"
+    return (
+        f"<article><div class=row>{figures}</div><p>{html.escape(case.title)}</p>"
+        f'<p class="{kind}">{html.escape(case.told)}</p>{found}</article>'
+    )
+
+
+def _data_url(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _outline(picture: Image.Image, box: Sequence[float], size: tuple[int, int]) -> None:
+    """Draws a box of an image of `size` (width, height) on its padded square."""
+    side = picture.width
+    scale = side / max(size)
+    left, top = ((side - length * scale) / 2 for length in size)
+    x0, y0, x1, y1 = box
+    corners = (left + x0 * scale, top + y0 * scale, left + x1 * scale - 1, top + y1 * scale - 1)
+    ImageDraw.Draw(picture).rectangle(corners, outline=_BOX, width=max(2, side // 70))
+
+
+def _cut(draw: ImageDraw.ImageDraw, text: str, font: Any, width: int) -> str:
+    while draw.textlength(text, font=font) > width:
+        text = text[:-2].rstrip("….") + "…"
+    return text

@@ -1,0 +1,126 @@
+"""The systems that the IMMR benchmark compares, and the ablations of TIGER-FG: one entry each, all else equal."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tiger_fg_hf.models.modeling_tiger_fg import TigerFGModel
+from tiger_fg_hf.objectives.tiger_fg_weights import TigerFGLossWeights
+
+from .ablations import VisionFirstModel, WithoutAppearanceModel
+from .baselines import BaselineModel
+
+# What every system is trained with: queries find their items among the batch's.
+CONTRASTIVE = TigerFGLossWeights(q2v=0.0, v2t=0.0, i2v=0.0, srd=0.0, sdd=0.0, hard=False)
+
+
+@dataclass(frozen=True)
+class System:
+    """
+    Attributes:
+        name: of its runs and of its rows in the report.
+        sentence: what it is.
+        model: class of its model. It starts from the same encoders and, by name, from the same layers as TIGER-FG.
+        config: fields that its configuration has beside TIGER-FG's.
+        losses: changes of TIGER-FG's loss weights; None for the contrastive loss alone.
+        mosaics: whether a share of its training pairs shows mosaics.
+        true_boxes: whether its items' pictures are cropped to the true box, in training and in the galleries.
+        trained: False scores it as it starts.
+    """
+
+    name: str
+    sentence: str
+    model: type[TigerFGModel] = TigerFGModel
+    config: Mapping[str, Any] = field(default_factory=dict)
+    losses: Mapping[str, Any] | None = None
+    mosaics: bool = False
+    true_boxes: bool = False
+    trained: bool = True
+
+    @property
+    def reads_text(self) -> bool:
+        return self.config.get("baseline") != "image"
+
+    def weights(self, own: TigerFGLossWeights) -> TigerFGLossWeights:
+        """Its loss weights, `own` being those of TIGER-FG."""
+        return CONTRASTIVE if self.losses is None else replace(own, **self.losses)
+
+    def start(self, model: TigerFGModel) -> TigerFGModel:
+        """Its model, with the weights of a fresh TIGER-FG model wherever the names agree."""
+        if self.model is TigerFGModel and not self.config:
+            return model
+        config = deepcopy(model.config)
+        for name, value in self.config.items():
+            setattr(config, name, value)
+        started = self.model._from_config(config, attn_implementation=model.config._attn_implementation)
+        started.load_state_dict(model.state_dict(), strict=False)
+        return started
+
+
+def _baseline(kind: str, name: str, sentence: str, **changes: Any) -> System:
+    return System(name, sentence, BaselineModel, {"baseline": kind}, **changes)
+
+
+OURS = "tiger_fg-mosaics"
+
+SYSTEMS = (
+    _baseline(
+        "image",
+        "untrained",
+        "The pretrained vision encoder as it is: class tokens of query and item picture, no text.",
+        trained=False,
+    ),
+    _baseline("image", "image", "Image-only dual encoder: class tokens, no text."),
+    _baseline("image", "image-mosaics", "Image-only dual encoder, trained with mosaics.", mosaics=True),
+    _baseline(
+        "late_fusion", "late_fusion", "CLIP-style late fusion: class token and mean text token, joined by an MLP."
+    ),
+    _baseline("late_fusion", "late_fusion-mosaics", "Late fusion, trained with mosaics.", mosaics=True),
+    _baseline(
+        "learned_queries",
+        "learned_queries",
+        "Learned-query pooling: TIGER-FG's slots and pooling, which read the patches alone, then late fusion.",
+    ),
+    _baseline(
+        "learned_queries", "learned_queries-mosaics", "Learned-query pooling, trained with mosaics.", mosaics=True
+    ),
+    System("tiger_fg", "TIGER-FG with all its losses, trained without mosaics.", losses={}),
+    System(OURS, "TIGER-FG with all its losses, trained with mosaics.", losses={}, mosaics=True),
+    _baseline(
+        "late_fusion",
+        "true_box",
+        "Late fusion on items cropped to their true boxes, in training and in the galleries: the upper bound of a "
+        "pipeline with a detector.",
+        mosaics=True,
+        true_boxes=True,
+    ),
+)
+
+
+def _ablation(part: str, sentence: str, losses: Mapping[str, Any] | None = None, **changes: Any) -> System:
+    return System(f"tiger_fg-{part}", sentence, losses=losses or {}, **{"mosaics": True, **changes})
+
+
+FULL = "tiger_fg-full"
+
+ABLATIONS = (
+    _ablation("full", "TIGER-FG as above, at the ablations' budget."),
+    _ablation("no_srd", "Without the distillation of patch relations, L_SRD.", {"srd": 0.0}),
+    _ablation("no_sdd", "Without the distillation of similarities, L_SDD.", {"sdd": 0.0}),
+    _ablation("no_v2t", "Without the alignment of region and text, L_v2t.", {"v2t": 0.0}),
+    _ablation("no_i2v", "Without the alignment of item and region, L_i2v.", {"i2v": 0.0}),
+    _ablation("no_hard_negatives", "Without mismatched texts as negatives.", {"hard": False, "i2v_hard": 0.0}),
+    _ablation(
+        "no_appearance", "Without f_a: the class token in place of guided pooling.", model=WithoutAppearanceModel
+    ),
+    _ablation(
+        "no_text_match",
+        "The pooling does not match patches with the text.",
+        config={"text_match_scale_init": None},
+    ),
+    _ablation("vision_first", "The slots read the patches before the text.", model=VisionFirstModel),
+    _ablation("no_mosaics", "Trained without mosaics.", mosaics=False),
+)
+
+BY_NAME = {system.name: system for system in (*SYSTEMS, *ABLATIONS)}

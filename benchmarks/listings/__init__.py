@@ -1,0 +1,1 @@
+"""The listings benchmark: TGQ-Former and other connectors under promotional overlays."""

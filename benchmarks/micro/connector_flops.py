@@ -1,0 +1,89 @@
+"""
+Parameters and operations of TGQ-Former with each connector at the paper's sizes, without weights or data.
+
+    python -m benchmarks.micro.connector_flops
+
+One item of 224 px with a full title and a full prompt through Chinese-CLIP ViT-B/16, the connector, and a language
+model as large as Qwen3-Embedding-0.6B, all of tensors that have a shape and no values. The paper tells 35.43 GFLOPs
+and not of what, nor how it counts: products with their additions counted once (GMAC) stand beside those counted twice
+(GFLOPs), and the parts beside the whole. Connectors that do not read the title are not charged for its encoder.
+"""
+
+import argparse
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from tiger_fg_hf.models.configuration_tgq_former import CONNECTORS, TGQFormerConfig
+from tiger_fg_hf.models.dual_encoder_tgq_former import encode_images, encode_titles
+from tiger_fg_hf.models.modeling_tgq_former import TGQFormerModel, match_connector_budget
+
+from ..harness.cost import Cost, measure_cost
+from ..harness.text import table
+from ..listings.cost import connector_cost, item_cost
+
+PAPER_GFLOPS = 35.43
+
+
+def measure(
+    config: TGQFormerConfig, connector: str, *, image_size: int, title_tokens: int, prompt_tokens: int
+) -> dict[str, Cost]:
+    """
+    Cost of one item's `image` encoder, `title` encoder, `connector` and of the `whole` model.
+
+    Args:
+        config: TGQ-Former's; another `connector` is given as many parameters.
+        image_size: side of the picture in pixels.
+        title_tokens, prompt_tokens: lengths of the texts.
+    """
+    # On the meta device transformers would ask masks for their values.
+    with FakeTensorMode():
+        model = TGQFormerModel._from_config(match_connector_budget(config, connector), attn_implementation="eager")
+        model.eval()
+        inputs = {"pixel_values": torch.zeros(1, 3, image_size, image_size)}
+        for name, length in (("title_", title_tokens), ("", prompt_tokens)):
+            inputs[f"{name}input_ids"] = torch.zeros(1, length, dtype=torch.long)
+            inputs[f"{name}attention_mask"] = torch.ones(1, length, dtype=torch.long)
+        dual = model.dual_encoder
+        title = (inputs["title_input_ids"], inputs["title_attention_mask"])
+        return {
+            "image": measure_cost(dual, lambda: encode_images(dual, inputs["pixel_values"]).pooler_output),
+            "title": measure_cost(dual, lambda: encode_titles(dual, *title).pooler_output),
+            "connector": connector_cost(model, inputs),
+            "whole": item_cost(model, inputs),
+        }
+
+
+def main(argv: list[str] | None = None, config: TGQFormerConfig | None = None) -> dict[str, dict[str, Any]]:
+    """Prints a table; returns its numbers by connector."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--image_size", type=int, default=224, help="Side of the picture in pixels.")
+    parser.add_argument("--title_tokens", type=int, default=52, help="Tokens of the title.")
+    parser.add_argument("--prompt_tokens", type=int, default=64, help="Tokens of the prompt.")
+    args = parser.parse_args(argv)
+    found = {connector: measure(config or TGQFormerConfig(), connector, **vars(args)) for connector in CONNECTORS}
+    rows = [
+        [
+            f"`{connector}`",
+            f"{cost['connector'].parameters / 1e6:.2f} M",
+            *(f"{cost['connector'].gflops / share:.2f}" for share in (1, 2)),
+            f"{cost['whole'].parameters / 1e6:.1f} M",
+            *(f"{cost['whole'].gflops / share:.2f}" for share in (1, 2)),
+        ]
+        for connector, cost in found.items()
+    ]
+    head = ["connector", "its parameters", "its GFLOPs", "its GMAC"]
+    print(table([*head, "parameters of an item", "GFLOPs of an item", "GMAC of an item"], rows))
+    parts = found["tgq_former"]
+    rest = parts["whole"].gflops - sum(parts[name].gflops for name in ("image", "title", "connector"))
+    print(
+        f"\nOf TGQ-Former's {parts['whole'].gflops:.2f} GFLOPs the image encoder takes {parts['image'].gflops:.2f}, "
+        f"the title encoder {parts['title'].gflops:.2f}, the connector {parts['connector'].gflops:.2f} and the "
+        f"language model {rest:.2f}. The paper tells {PAPER_GFLOPS}."
+    )
+    return {connector: {name: part._asdict() for name, part in cost.items()} for connector, cost in found.items()}
+
+
+if __name__ == "__main__":
+    main()

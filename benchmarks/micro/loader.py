@@ -1,0 +1,116 @@
+"""
+Time of the loader and of the training step, each alone: the loader must not starve training.
+
+    python -m benchmarks.micro.loader examples/recipes/abo-deit-tiny.yaml --data abo/train.parquet \\
+        --clutter clutter.parquet --vision VISION --text TEXT
+
+Takes the arguments of `examples/train.py`. The loader runs in this process, without workers: decoding (cached or not),
+query synthesis, mosaics, collation. The step is forward, losses, backward and optimizer on the device there is, on
+batches that lie ready. Prints medians per pair, and exits with 1 where the loader costs more than 25% of the step.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import send_to_device, set_seed
+
+from tiger_fg_hf.data.tiger_fg_collator import TigerFGCollator
+from tiger_fg_hf.objectives.tiger_fg import TigerFGTask
+from tiger_fg_hf.training.layers import freeze
+from tiger_fg_hf.training.optimizer import build_optimizer
+from tiger_fg_hf.training.recipes.catalogs import build_catalog
+from tiger_fg_hf.training.recipes.tiger_fg.arguments import parse_tiger_fg_arguments
+from tiger_fg_hf.training.recipes.tiger_fg.build import (
+    build_model_and_processor,
+    build_pairs,
+    build_sampling,
+    build_student,
+    build_teacher,
+)
+from tiger_fg_hf.training.sampler import EpochBatchSampler
+
+BATCHES = 8
+LIMIT = 0.25
+
+
+def median_seconds(action: Callable[[Any], Any], values: Iterable[Any]) -> tuple[float, list[Any]]:
+    """Median time of an action, the first one not counted, and all results."""
+    times, results = [], []
+    for value in values:
+        started = time.perf_counter()
+        results.append(action(value))
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:]), results
+
+
+def main(argv: list[str] | None = None) -> int:
+    model_args, data_args, train_args, losses = parse_tiger_fg_arguments(argv)
+    set_seed(train_args.seed)
+    accelerator = Accelerator(mixed_precision=train_args.mixed_precision)
+    catalog = build_catalog(data_args, image_size=model_args.image_size, seed=train_args.seed)
+    model, processor = build_model_and_processor(model_args, catalog)
+    hard_texts = losses.student_terms().mismatched
+    pairs = build_pairs(
+        catalog,
+        data_args,
+        image_size=model_args.image_size,
+        query_size=model_args.query_image_size,
+        seed=train_args.seed,
+        hard_texts=hard_texts,
+    )
+    sampler = EpochBatchSampler(
+        len(pairs),
+        train_args.batch_size,
+        BATCHES,
+        seed=train_args.seed,
+        **build_sampling(pairs, data_args, batch_size=train_args.batch_size, seed=train_args.seed),
+    )
+    collate = TigerFGCollator(processor)
+    loader, batches = median_seconds(lambda keys: collate(pairs.__getitems__(keys)), sampler)
+
+    freeze(model, text=model_args.freeze_text, stem=model_args.freeze_stem)
+    student = build_student(model, losses, freeze_text=model_args.freeze_text).train()
+    if model_args.freeze_text:
+        model.text_model.eval()
+    with TemporaryDirectory() as folder:
+        teacher = build_teacher(catalog, model_args, losses, data_args.feature_cache or Path(folder))
+        student, optimizer = accelerator.prepare(
+            student,
+            build_optimizer(
+                student,
+                backbone_lr=train_args.backbone_lr,
+                head_lr=train_args.head_lr,
+                weight_decay=train_args.weight_decay,
+            ),
+        )
+        task = TigerFGTask(student, losses, teacher=teacher)
+
+        def step(batch: dict[str, Any]) -> None:
+            accelerator.backward(task(batch)["loss"])
+            optimizer.step()
+            optimizer.zero_grad()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+
+        # Twice: texts of a frozen encoder are encoded the first time alone.
+        ready = [send_to_device(batch, accelerator.device) for batch in batches]
+        median_seconds(step, ready)
+        training, _ = median_seconds(step, ready)
+
+    share = loader / training
+    for name, seconds in (("loader", loader), ("step", training)):
+        print(f"{name:6} {1000 * seconds / train_args.batch_size:6.2f} ms a pair, median of {BATCHES - 1} batches")
+    threads = torch.get_num_threads()
+    print(f"loader / step {share:.1%} (limit {LIMIT:.0%}), batch {train_args.batch_size}, {threads} threads")
+    return int(share > LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

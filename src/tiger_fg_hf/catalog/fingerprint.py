@@ -1,0 +1,61 @@
+"""Identifies a catalog by its content, wherever it is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+
+from .pairing import PairedCatalog
+from .record import IMAGE_COLUMNS
+
+_FINGERPRINT_IMAGES = 64
+
+
+def catalog_fingerprint(dataset: Dataset | IterableDataset | PairedCatalog) -> str:
+    """Hash what a catalog holds, not where it lies: equal on every process and machine that reads the same rows.
+
+    All text is hashed, and the encoded images (or file names) of up to 64 rows spread evenly; of a streamed catalog,
+    the first 64 rows only.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+
+    def add(value: Any) -> None:
+        digest.update(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str).encode())
+
+    if isinstance(dataset, PairedCatalog):
+        add([catalog_fingerprint(dataset.queries), catalog_fingerprint(dataset.items)])
+        return digest.hexdigest()
+    names = list(dataset.column_names)
+    images = [name for name in names if name in IMAGE_COLUMNS]
+    if isinstance(dataset, IterableDataset):
+        add(names)
+        for row in dataset.take(_FINGERPRINT_IMAGES):
+            add({name: value for name, value in row.items() if name not in images})
+            add([_image_identity(row[name]) for name in images])
+        return digest.hexdigest()
+    add([names, len(dataset)])
+    for batch in dataset.select_columns([name for name in names if name not in images]).iter(batch_size=1000):
+        add(batch)
+    for index in sorted({i * len(dataset) // _FINGERPRINT_IMAGES for i in range(_FINGERPRINT_IMAGES)}):
+        if index < len(dataset):
+            row = dataset[index]
+            add([_image_identity(row[name]) for name in images])
+    return digest.hexdigest()
+
+
+def _image_identity(image: Any) -> Any:
+    """What names an undecoded image wherever it lies: a hash of its bytes, else its file name."""
+    if image is None:
+        return None
+    # Streams hand on columns of plain bytes as they are.
+    data, path = (image, None) if isinstance(image, bytes) else (image["bytes"], image["path"])
+    if data is not None:
+        return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return Path(path).name if path else None

@@ -1,0 +1,71 @@
+"""Joins query photos to the listings of their products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from datasets import Dataset
+
+from .record import text_of
+
+
+class PairedCatalog:
+    """Real queries joined to the listings of their items: reads like a `datasets.Dataset`, copies no image.
+
+    Row `i` is the listing of query `i`, with the query's photo as `query_image`. Where an item has several listings,
+    its queries take them in turn. Made by `pair_queries`.
+    """
+
+    def __init__(self, queries: Dataset, items: Dataset, listing_rows: Sequence[int]):
+        self.queries = queries
+        self.items = items
+        self.listing_rows = list(listing_rows)
+        self._photo = "query_image" if "query_image" in queries.column_names else "image"
+
+    @property
+    def column_names(self) -> list[str]:
+        return [name for name in self.items.column_names if name != "query_image"] + ["query_image"]
+
+    def __len__(self) -> int:
+        return len(self.listing_rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        photo = self.queries[index][self._photo]
+        return {**self.items[self.listing_rows[index]], "query_image": photo}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[index] for index in range(len(self)))
+
+    def select(self, rows: Sequence[int]) -> PairedCatalog:
+        """Some of the queries, with the listings that they have here."""
+        return PairedCatalog(self.queries.select(rows), self.items, [self.listing_rows[row] for row in rows])
+
+
+def pair_queries(queries: Dataset, items: Dataset) -> PairedCatalog:
+    """Join a catalog of query photos to a catalog of listings by `item_id`.
+
+    Args:
+        queries: loaded by `load_catalog`; its `query_image`, or else `image`, is the user's photo.
+        items: loaded by `load_catalog`, with `image`.
+
+    Raises:
+        ValueError: if `items` has no images, or lacks items that `queries` asks for (the ids are named).
+    """
+    if "image" not in items.column_names:
+        raise ValueError(f"items: a listing needs the column 'image', found {items.column_names}")
+    rows_of: dict[str, list[int]] = {}
+    for row, item_id in enumerate(items["item_id"]):
+        rows_of.setdefault(text_of(item_id), []).append(row)
+    wanted = [text_of(item_id) for item_id in queries["item_id"]]
+    missing = sorted({item_id for item_id in wanted if item_id not in rows_of})
+    if missing:
+        shown = ", ".join(map(repr, missing[:10])) + (", …" if len(missing) > 10 else "")
+        raise ValueError(f"queries: {len(missing)} item_id(s) have no listing in items: {shown}")
+    turns: dict[str, int] = {}
+    listing_rows = []
+    for item_id in wanted:
+        turn = turns.get(item_id, 0)
+        turns[item_id] = turn + 1
+        listing_rows.append(rows_of[item_id][turn % len(rows_of[item_id])])
+    return PairedCatalog(queries, items, listing_rows)

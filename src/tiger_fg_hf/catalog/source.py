@@ -1,0 +1,183 @@
+"""The catalog at the door: opens any source of items and maps its columns once to the record that all code shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+from datasets.exceptions import DatasetGenerationError
+
+from .columns import Columns, check_found, check_mapping, parse_columns, plan_columns
+from .record import IMAGE_COLUMNS
+
+_BUILDERS = {
+    ".parquet": "parquet",
+    ".jsonl": "json",
+    ".json": "json",
+    ".ndjson": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".arrow": "arrow",
+}
+
+
+def load_catalog(
+    source: Dataset | IterableDataset | str | Path,
+    *,
+    split: str | None = None,
+    columns: Columns | str | None = None,
+    streaming: bool = False,
+    cache_dir: str | Path | None = None,
+) -> Dataset | IterableDataset:
+    """Open a catalog and map its columns to the schema; images stay undecoded.
+
+    Args:
+        source: a dataset; a `.parquet`, `.jsonl`, `.json`, `.csv`, `.tsv` or `.arrow` file or a pattern of such files;
+            a folder written by `save_to_disk`; any other folder that `datasets.load_dataset` reads, such as an
+            image folder with `metadata.csv`; or a Hub id. Relative image paths in a file are relative to that file.
+        split: the split to read. Needed when the source has several.
+        columns: schema name → source column, for columns whose names differ, or the form that `parse_columns` takes,
+            such as `"title=name,attributes=color+size"`. `attributes` may name a list of columns: one of mappings (or
+            of JSON objects as text) gives all its entries, any other gives one attribute of its own name. Columns that
+            already carry a schema name need no entry, and all others are dropped.
+        streaming: return an `IterableDataset` that never holds the source in memory or on disk.
+        cache_dir: where `datasets` keeps what it converts.
+
+    Returns:
+        A dataset with a subset of the columns `SCHEMA`, where `attributes` may be spread over columns
+        `attributes.<name>`. Image columns hold `{"bytes", "path"}` dicts. `to_record` turns its rows into records.
+        Rows may share an `item_id`: several views or listings of one product.
+
+    Raises:
+        FileNotFoundError: if a path does not exist.
+        ValueError: if a required or mapped column is missing, or the split is ambiguous.
+    """
+    columns = parse_columns(columns) if isinstance(columns, str) else dict(columns or {})
+    check_mapping(columns)
+    dataset, folder = _open(source, split, columns, streaming, cache_dir)
+    dataset = dataset.with_format(None)
+    if isinstance(dataset, IterableDataset) and dataset.features is None:
+        # Streamed JSON lines and CSV have no schema: the first rows tell their columns and types.
+        dataset = dataset._resolve_features()
+    mapping = plan_columns(columns, list(dataset.column_names))
+    check_found(mapping, columns, list(dataset.column_names), source)
+
+    # Undecoded before anything else, so that no step below can decode an image.
+    for column in [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]:
+        dataset = dataset.cast_column(column, datasets.Image(decode=False))
+    renames: dict[str, str] = {}
+    for name, column in mapping.items():
+        if column not in renames:
+            renames[column] = name
+        else:  # one source column under two names, such as a category that is an attribute as well
+            dataset = _set_column(dataset, name, column, lambda value: value, dataset.features[column])
+            renames[name] = name
+    dataset = dataset.select_columns(list(renames))
+    # In two steps, because columns may swap names.
+    dataset = dataset.rename_columns({column: f"_{i}" for i, column in enumerate(renames)})
+    dataset = dataset.rename_columns({f"_{i}": name for i, name in enumerate(renames.values())})
+    return _with_schema_types(dataset, folder)
+
+
+def _open(
+    source: Dataset | IterableDataset | str | Path,
+    split: str | None,
+    columns: Columns,
+    streaming: bool,
+    cache_dir: str | Path | None,
+) -> tuple[Dataset | IterableDataset, Path | None]:
+    """Open the source; also return the folder that relative image paths refer to."""
+    folder = None
+    if isinstance(source, Dataset | IterableDataset):
+        opened = source
+    elif isinstance(source, DatasetDict | IterableDatasetDict):
+        opened = _one_split(source, split, "the dataset")
+    else:
+        path = Path(source).expanduser()
+        is_pattern = any(sign in str(source) for sign in "*?[")
+        options: dict[str, Any] = {"streaming": streaming, "cache_dir": str(cache_dir) if cache_dir else None}
+        if path.suffix.lower() in _BUILDERS:
+            if not is_pattern and not path.is_file():
+                raise FileNotFoundError(f"catalog {path} does not exist")
+            if path.suffix.lower() in (".csv", ".tsv"):
+                # Ids stay text: "007" must not become 7.
+                options["converters"] = {columns.get("item_id", "item_id"): str}
+            if path.suffix.lower() == ".tsv":
+                options["sep"] = "\t"
+            builder = _BUILDERS[path.suffix.lower()]
+            try:
+                opened = datasets.load_dataset(builder, data_files=str(path), split=split or "train", **options)
+            except (ValueError, DatasetGenerationError) as error:
+                raise ValueError(f"catalog {path} cannot be read as {builder}: {error.__cause__ or error}") from error
+            folder = path.parent.resolve()
+        elif (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+            opened = _one_split(datasets.load_from_disk(str(path)), split, str(path))
+        elif path.exists() and not path.is_dir():
+            raise ValueError(f"catalog {path}: expected a folder or a file ending in {', '.join(_BUILDERS)}")
+        else:
+            name = str(path) if path.is_dir() else str(source)
+            opened = _one_split(datasets.load_dataset(name, split=split, **options), split, name)
+            folder = path.resolve() if path.is_dir() else None
+    if streaming and isinstance(opened, Dataset):
+        opened = opened.to_iterable_dataset()
+    return opened, folder
+
+
+def _one_split(opened: Any, split: str | None, name: str) -> Dataset | IterableDataset:
+    if not isinstance(opened, DatasetDict | IterableDatasetDict):
+        return opened
+    if split is None and len(opened) == 1:
+        return next(iter(opened.values()))
+    if split not in opened:
+        raise ValueError(f"{name}: expected a split out of {', '.join(opened)}, found {split!r}")
+    return opened[split]
+
+
+def _with_schema_types(dataset: Dataset | IterableDataset, folder: Path | None) -> Dataset | IterableDataset:
+    """Turn class labels into their names and image columns of any storage into undecoded images."""
+    for name, feature in dict(dataset.features).items():
+        if isinstance(feature, datasets.ClassLabel):
+            dataset = _set_column(dataset, name, name, _NameOfLabel(feature), datasets.Value("string"))
+        elif name in IMAGE_COLUMNS and not isinstance(feature, datasets.Image):
+            if getattr(feature, "dtype", None) in ("string", "large_string"):
+                dataset = _set_column(dataset, name, name, _ImageAt(folder), datasets.Image(decode=False))
+            else:
+                dataset = dataset.cast_column(name, datasets.Image(decode=False))
+    return dataset
+
+
+class _NameOfLabel:
+    def __init__(self, feature: datasets.ClassLabel):
+        self.feature = feature
+
+    def __call__(self, label: int | None) -> str | None:
+        # Image folders mark rows without a label by -1.
+        return None if label is None or label < 0 else self.feature.int2str(label)
+
+
+class _ImageAt:
+    """An undecoded image from its path; `folder` is what a relative path starts from, None the working directory."""
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder or Path()
+
+    def __call__(self, path: str | None) -> dict[str, Any] | None:
+        if not path:
+            return None
+        return {"bytes": None, "path": path if "://" in path else str(self.folder / path)}
+
+
+def _set_column(
+    dataset: Dataset | IterableDataset, name: str, source: str, function: Callable[[Any], Any], feature: Any
+) -> Dataset | IterableDataset:
+    """Set one small column from another. `Dataset.map` would do it too, but writes every image to a new file."""
+    if isinstance(dataset, IterableDataset):
+        features = datasets.Features({**dataset.features, name: feature})
+        return dataset.map(lambda value: {name: function(value)}, input_columns=[source], features=features)
+    values = [function(value) for value in dataset[source]]
+    if name in dataset.column_names:
+        dataset = dataset.remove_columns(name)
+    return dataset.add_column(name, values, feature=feature)

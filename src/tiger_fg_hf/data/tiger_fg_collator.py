@@ -1,0 +1,81 @@
+"""Collation: a list of pairs to one batch of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from .boxes import map_box
+from .stable_id import stable_id
+
+
+class TigerFGCollator:
+    """Turn pairs of a `TigerFGPairDataset` into one batch.
+
+    Args:
+        processor: a `TigerFGProcessor`.
+    """
+
+    def __init__(self, processor: Any):
+        self.processor = processor
+
+    def __call__(self, pairs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Collate B pairs that show U different item pictures.
+
+        Returns:
+            - `query_pixel_values` `[B, 3, H_q, W_q]`, float: the queries.
+            - `pixel_values` `[U, 3, H, W]`, float: the item pictures, each once, in the order of their first pairs.
+            - `image_index` `[B]`, long: `pixel_values[image_index]` are the pictures of the pairs.
+            - `input_ids` and `attention_mask` `[B, L]`, long: the texts of the items.
+            - `hard_input_ids` and `hard_attention_mask` `[B, K, L']`, long: K texts of other items for each pair; only
+              if K > 0.
+            - `item_ids` `[B]`, long: equal for equal `item_id`, on every process.
+            - `category_ids` `[B]`, long: the same for categories, -1 without one.
+            - `rows` `[B]`, long: rows of the catalog.
+            - `boxes` `[B, 4]`, float: `x0, y0, x1, y1` of the object as shares in [0, 1] of the processed item image;
+              0 without a box.
+            - `has_box` `[B]`, bool.
+            - `flipped` `[B]`, bool: whether the object is mirrored in the item image.
+
+        Raises:
+            ValueError: if there are no pairs, or the processor cannot use one.
+        """
+        if not pairs:
+            raise ValueError("pairs: expected at least one, found none")
+        pictures = {pair["image_key"]: pair["image"] for pair in pairs}
+        places = {key: place for place, key in enumerate(pictures)}
+        texts = self.processor(text=[pair["text"] for pair in pairs], return_tensors="pt")
+        images = self.processor.image_processor
+        boxes = [
+            None if pair["box"] is None else map_box(pair["box"], pair["image"].size, images.size, images.resize_mode)
+            for pair in pairs
+        ]
+        categories = [pair["text"]["category"] for pair in pairs]
+        return {
+            # With return_tensors="pt" the pixels would be copied.
+            "query_pixel_values": torch.as_tensor(
+                self.processor(images=[pair["query"] for pair in pairs])["pixel_values"]
+            ),
+            "pixel_values": torch.as_tensor(images(list(pictures.values()))["pixel_values"]),
+            "image_index": torch.tensor([places[pair["image_key"]] for pair in pairs]),
+            "input_ids": texts["input_ids"],
+            "attention_mask": texts["attention_mask"],
+            **self._hard_texts(pairs),
+            "item_ids": torch.tensor([stable_id(pair["item_id"]) for pair in pairs]),
+            "category_ids": torch.tensor([-1 if name is None else stable_id(name) for name in categories]),
+            "rows": torch.tensor([pair["row"] for pair in pairs]),
+            "boxes": torch.tensor([box or (0.0, 0.0, 0.0, 0.0) for box in boxes]),
+            "has_box": torch.tensor([box is not None for box in boxes]),
+            "flipped": torch.tensor([pair["flipped"] for pair in pairs]),
+        }
+
+    def _hard_texts(self, pairs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        texts = [text for pair in pairs for text in pair["hard_texts"]]
+        if not texts:
+            return {}
+        inputs = self.processor(text=texts, return_tensors="pt")
+        return {
+            f"hard_{name}": inputs[name].unflatten(0, (len(pairs), -1)) for name in ("input_ids", "attention_mask")
+        }

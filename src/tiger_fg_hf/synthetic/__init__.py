@@ -1,0 +1,1 @@
+"""Pictures and catalogs that are made here: drawn products and promotional overlays."""

@@ -1,0 +1,1 @@
+"""Training of the dual encoder that TGQ-Former keeps frozen."""
