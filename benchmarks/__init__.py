@@ -1,1 +1,1 @@
-"""Benchmarks of tiger_fg_hf; run from a checkout."""
+"""Benchmarks of `tiger_fg_hf`, run from a checkout."""

@@ -1,13 +1,11 @@
-"""
-Mines hard negatives of a catalog with a trained model: for each row, rows that its query is easily mistaken for.
+r"""Mines hard negatives with a trained model: for each row, rows that its query is easily mistaken for.
 
-    python examples/mine_negatives.py --model runs/abo --data abo/train.parquet --clutter clutter.parquet \\
+    python examples/mine_negatives.py --model runs/abo --data abo/train.parquet --clutter clutter.parquet \
         --output runs/negatives.npy
     accelerate launch examples/train.py ... --hard_negatives runs/negatives.npy
 
-The file holds `[rows, negatives]` row numbers, hardest first, -1 where there are fewer. Rows of the same product are
-never negatives, nor are those that score about as high as the query's own item: they may be the product under another
-id.
+The file holds `[rows, negatives]` row numbers, hardest first, padded with -1. Rows of the same product are never
+negatives, nor are rows that score about as high as the query's own item: they may be the product under another id.
 """
 
 from dataclasses import dataclass, field
@@ -28,27 +26,32 @@ from tiger_fg_hf.training.recipes.tiger_fg.build import build_synthesizer, query
 
 @dataclass
 class MiningArguments:
-    """What is mined."""
+    """What is mined, and where from."""
 
     model: str = field(metadata={"help": "TIGER-FG checkpoint."})
     data: str = field(metadata={"help": "Training catalog."})
-    output: str = field(metadata={"help": "File of the negatives, .npy."})
-    split: str | None = field(default=None, metadata={"help": "Split of the catalog, where it has several."})
-    columns: str | None = field(default=None, metadata={"help": "Its columns, as 'title=name,attributes=color'."})
-    items: str | None = field(
-        default=None, metadata={"help": "Listings for a --data of query photos with item ids, as in training."}
+    output: str = field(metadata={"help": "File to write, .npy."})
+    split: str | None = field(default=None, metadata={"help": "Split of the catalog, if it has several."})
+    columns: str | None = field(
+        default=None, metadata={"help": "Columns of --data, as 'title=name,attributes=color'."}
     )
-    item_columns: str | None = field(default=None, metadata={"help": "Column names of --items."})
-    clutter: str | None = field(default=None, metadata={"help": "Photos that synthesised queries are set on."})
-    negatives: int = field(default=8, metadata={"help": "Negatives of each row."})
-    top_k: int = field(default=50, metadata={"help": "Best items that they are drawn from."})
-    relative_margin: float = field(default=0.05, metadata={"help": "How far below the own item's score they stay."})
+    items: str | None = field(
+        default=None,
+        metadata={"help": "Catalog with the listings, if --data holds only query photos, as in training."},
+    )
+    item_columns: str | None = field(default=None, metadata={"help": "Columns of --items, as in --columns."})
+    clutter: str | None = field(default=None, metadata={"help": "Background photos of synthesised queries."})
+    negatives: int = field(default=8, metadata={"help": "Negatives per row."})
+    top_k: int = field(default=50, metadata={"help": "Best items that negatives are drawn from."})
+    relative_margin: float = field(
+        default=0.05, metadata={"help": "How far below the score of the query's own item negatives stay."}
+    )
     batch_size: int = field(default=64, metadata={"help": "Images per forward pass."})
-    num_workers: int = field(default=0, metadata={"help": "Processes that prepare data."})
+    num_workers: int = field(default=0, metadata={"help": "Processes that prepare batches."})
     seed: int = field(default=0, metadata={"help": "Seed of synthesised queries and of the draw."})
 
     def __post_init__(self):
-        # Here, and not after the catalog is encoded.
+        # Checked here, so that nothing is encoded in vain.
         if Path(self.output).suffix != ".npy":
             raise ValueError(f"--output: expected a file ending in .npy, found {self.output!r}.")
         if not 1 <= self.negatives <= self.top_k:
@@ -56,6 +59,7 @@ class MiningArguments:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Encode the catalog, mine negatives and write them."""
     (args,) = HfArgumentParser(MiningArguments).parse_args_into_dataclasses(argv)
     Path(args.output).parent.mkdir(parents=True, exist_ok=True)
     catalog = read_catalog(
@@ -73,22 +77,22 @@ def main(argv: list[str] | None = None) -> None:
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "show_progress": True,
     }
-    pictures = [query["query_image"] for query in queries]
-    query_embeds = encode_queries(TigerFGQueryModel.from_pretrained(args.model), processor, pictures, **options)
+    photos = [query["query_image"] for query in queries]
+    query_embeds = encode_queries(TigerFGQueryModel.from_pretrained(args.model), processor, photos, **options)
     item_embeds = encode_items(TigerFGItemModel.from_pretrained(args.model), processor, items, **options)
-    ids = torch.from_numpy(TextTable(catalog).items)
-    found = mine_hard_negatives(
+    item_ids = torch.from_numpy(TextTable(catalog).items)
+    negatives = mine_hard_negatives(
         query_embeds,
         item_embeds,
-        ids,
-        ids,
+        item_ids,
+        item_ids,
         num_negatives=args.negatives,
         top_k=args.top_k,
         relative_margin=args.relative_margin,
         seed=args.seed,
     )
-    np.save(args.output, found.numpy())
-    print(f"{args.output}: {(found >= 0).sum(1).float().mean():.1f} negatives a row, for {len(found)} rows")
+    np.save(args.output, negatives.numpy())
+    print(f"{args.output}: {(negatives >= 0).sum(1).float().mean():.1f} negatives a row, for {len(negatives)} rows")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""
-Makes a Hub repository folder of a finished run: weights, processor, the code that defines them, and a card.
+r"""Make a Hub repository folder from a finished run: weights, processor, model code and a card.
 
     python examples/publish.py --run runs/tiger-fg-tiny --folder model_cards/tiger-fg-tiny --name tiger-fg-tiny \\
         --results "Drawn clean=runs/clean.json" "Drawn clutter=runs/clutter.json" ...
 
-`--push_to REPO_ID` uploads the folder. The numbers of the card come from the files alone.
+`--push_to REPO_ID` uploads the folder. All numbers on the card come from the result files.
 """
 
 import argparse
@@ -19,23 +18,24 @@ from tiger_fg_hf.hub.card import check_results, write_card
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Write the folder, and upload it if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="Output folder of a training script.")
-    parser.add_argument("--folder", required=True, help="Folder to make.")
+    parser.add_argument("--run", required=True, help="Output folder of a training run.")
+    parser.add_argument("--folder", required=True, help="Folder to write.")
     parser.add_argument("--name", required=True, help="Name of the model on the Hub.")
-    parser.add_argument("--results", nargs="+", required=True, metavar="NAME=FILE", help="Of an evaluation.")
+    parser.add_argument("--results", nargs="+", required=True, metavar="NAME=FILE", help="Result file of an evaluation, with the name of its benchmark.")
     parser.add_argument("--description", required=True, help="What the model is.")
     parser.add_argument("--training_data", required=True, help="What it was trained on.")
     parser.add_argument("--hardware", required=True, help="What it was trained with.")
     parser.add_argument("--commands", required=True, help="Commands that reproduce it.")
-    parser.add_argument("--push_to", help="Repository of the Hub to upload the folder to.")
+    parser.add_argument("--push_to", help="Hub repository to upload the folder to.")
     args = parser.parse_args(argv)
 
     results = {}
     for entry in args.results:
         name, _, path = entry.partition("=")
         if not path:
-            parser.error(f"--results wants NAME=FILE, got {entry!r}")
+            parser.error(f"--results: expected NAME=FILE, found {entry!r}")
         try:
             results[name] = json.loads(Path(path).read_text())
         except json.JSONDecodeError as error:

@@ -1,14 +1,15 @@
-"""
-The main job in a minute: load the demo model, embed listings and crops, find each crop's listing, draw the results.
+"""Embed listings and crops with the demo model, find each crop's listing, and draw the results.
 
     python examples/quickstart.py
 
-Everything is drawn here, nothing is downloaded. Prints Recall@1 and @10 with chance and writes `quickstart.png`.
+Draws its own catalog and downloads nothing. Prints Recall@1 and Recall@10 next to chance and writes `quickstart.png`.
 """
 
 import argparse
 import time
 from pathlib import Path
+
+import torch
 
 from tiger_fg_hf import (
     TigerFGItemModel,
@@ -17,58 +18,73 @@ from tiger_fg_hf import (
     drawn_catalog,
     encode_items,
     encode_queries,
-    load_catalog,
     search,
 )
-from tiger_fg_hf.catalog.records import CatalogRecords
-from tiger_fg_hf.evaluation.figure import Hit, draw_results
-from tiger_fg_hf.models.image_loading_tiger_fg import load_rgb_image
+from tiger_fg_hf.evaluation.figure import Case, Hit, draw_results
 
 MODEL = Path(__file__).parents[1] / "model_cards" / "tiger-fg-tiny"
+SHOWN_HITS = 5
 
 
 def main() -> None:
+    """Run the quickstart."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=str(MODEL), help="TIGER-FG checkpoint: folder or Hub id.")
+    parser.add_argument("--model", default=str(MODEL), help="TIGER-FG checkpoint: a folder or a Hub id.")
     parser.add_argument("--listings", type=int, default=400, help="Listings in the catalog, and crops to find.")
-    parser.add_argument("--output", default="quickstart.png", help="Where the picture goes.")
+    parser.add_argument("--cases", type=int, default=5, help="Crops that the picture shows.")
+    parser.add_argument("--output", default="quickstart.png", help="File for the picture.")
     args = parser.parse_args()
     started = time.perf_counter()
 
-    # Both towers come from the one folder; each reads only its own weights.
+    # Both towers come from one folder; each reads only its own weights.
     processor = TigerFGProcessor.from_pretrained(args.model)
     query_tower = TigerFGQueryModel.from_pretrained(args.model)
     item_tower = TigerFGItemModel.from_pretrained(args.model)
 
-    print(f"Drawing {args.listings} held-out listings, half of them cluttered, and a crop of each product ...")
-    catalog = CatalogRecords(load_catalog(drawn_catalog(num_products=args.listings, split="test", size=160)))
-    records = [catalog[row] for row in range(len(catalog))]
+    print(f"Drawing {args.listings} listings the model has not seen, half of them cluttered, and a crop of each ...")
+    catalog = drawn_catalog(num_products=args.listings, split="test", size=160)
 
-    print("Embedding ...")
-    item_embeds, groundings = encode_items(item_tower, processor, records, return_grounding=True)
-    query_embeds = encode_queries(query_tower, processor, [record["query_image"] for record in records])
+    print("Embedding them ...")
+    item_embeds, groundings = encode_items(item_tower, processor, catalog, return_grounding=True)
+    query_embeds = encode_queries(query_tower, processor, catalog["query_image"])
 
-    scores, found = search(query_embeds, item_embeds, k=10)
-    right = found == found.new_tensor(range(len(records)))[:, None]
+    scores, hits = search(query_embeds, item_embeds, k=10)
+    is_right = hits == torch.arange(len(catalog))[:, None]
     for k in (1, 10):
-        recall, chance = right[:, :k].any(1).double().mean().item(), k / len(records)
-        print(f"Recall@{k:<2} {recall:.3f}   chance {chance:.4f}   {recall / chance:.0f} times chance")
+        recall, chance = is_right[:, :k].any(dim=1).double().mean().item(), k / len(catalog)
+        print(f"Recall@{k:<2} {recall:.3f}   (chance {chance:.4f})")
 
-    rows = []
-    for query in range(0, len(records), max(1, len(records) // 5))[:5]:
-        hits = [
-            Hit(
-                load_rgb_image(records[item]["image"]),
-                groundings[item],
-                score,
-                records[item]["title"],
-                correct=item == query,
-            )
-            for item, score in zip(found[query, :5].tolist(), scores[query, :5].tolist(), strict=True)
+    rows = draw_cases(is_right, args.cases)
+    print(f"The picture shows {len(rows)} crops, drawn in proportion to how the search ended:")
+    cases = []
+    for row in rows:
+        place = is_right[row].nonzero()
+        outcome = f"found at rank {place.item() + 1}" if len(place) else "not among the first 10"
+        print(f"  {catalog[row]['title']}: {outcome}")
+        shown = zip(hits[row, :SHOWN_HITS].tolist(), scores[row, :SHOWN_HITS].tolist(), strict=True)
+        found = [
+            Hit(catalog[item]["image"], groundings[item], score, catalog[item]["title"], correct=item == row)
+            for item, score in shown
         ]
-        rows.append((load_rgb_image(records[query]["query_image"]), hits))
-    draw_results(rows, title=f"Crops and the listings they found among {len(records)}").save(args.output)
+        cases.append(Case(catalog[row]["query_image"], f"{catalog[row]['title']}: {outcome}", found))
+    share = is_right[:, 0].double().mean().item()
+    title = f"{share:.0%} of {len(catalog)} crops find their listing first; {len(cases)} of them, drawn in proportion"
+    draw_results(cases, title=title).save(args.output)
     print(f"Wrote {args.output} after {time.perf_counter() - started:.0f} seconds.")
+
+
+def draw_cases(is_right: torch.Tensor, number: int, seed: int = 0) -> list[int]:
+    """Draw queries so that each outcome (first, among the hits, missed) has its share, rounded; best outcome first."""
+    first, among = is_right[:, 0], is_right.any(dim=1)
+    generator = torch.Generator().manual_seed(seed)
+    groups = [group.nonzero()[:, 0] for group in (first, among & ~first, ~among)]
+    ends = [round(number * sum(map(len, groups[: i + 1])) / len(is_right)) for i in range(len(groups))]
+    shares = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    drawn = [
+        group[torch.randperm(len(group), generator=generator)[:share]]
+        for group, share in zip(groups, shares, strict=True)
+    ]
+    return torch.cat(drawn).tolist()
 
 
 if __name__ == "__main__":

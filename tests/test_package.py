@@ -14,7 +14,7 @@ import tiger_fg_hf
 
 ROOT = Path(tiger_fg_hf.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
-# Room -> the other rooms it may import. Modules beside the rooms (`__init__`, `cli`) see every room.
+# Room -> the other rooms it may import. `__init__` and `_auto`, which stand beside the rooms, see every room.
 MAY_IMPORT = {
     "models": set(),
     "synthetic": set(),
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "training": {"models", "catalog", "data", "synthetic", "objectives", "evaluation"},
     "export": {"models"},
     "hub": {"models"},
+    "cli": {"catalog", "data", "evaluation", "export", "hub", "models", "synthetic", "training"},
 }
 
 
@@ -108,7 +109,7 @@ def test_nothing_imports_upward(path):
         assert first not in ("examples", "tests", "tiny"), told
         if first != ROOT.name:
             continue
-        assert rest.partition(".")[0] != "cli", told
+        assert own == "cli" or rest.partition(".")[0] != "cli", told
         if own is not None:
             assert room(module) in {own} | MAY_IMPORT[own], told
 

@@ -1,1 +1,1 @@
-"""What every benchmark shares: folders, processes, seeds, results and tables."""
+"""The harness that every benchmark runs on: command line, runs, results, tables and reports."""

@@ -1,4 +1,4 @@
-"""What one forward pass of a tower costs: the parameters it uses, and its floating-point operations."""
+"""Cost of one forward pass: parameters and floating-point operations."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 class Cost(NamedTuple):
-    """Parameters that took part, and billions of floating-point operations, an addition and a product being two."""
+    """Cost of one forward pass.
+
+    Attributes:
+        parameters: number of parameters that the output depends on.
+        gflops: billions of floating-point operations; a multiplication and an addition count as two.
+    """
 
     parameters: int
     gflops: float
 
 
 def measure_cost(model: torch.nn.Module, forward: Callable[[], torch.Tensor]) -> Cost:
-    """
-    Cost of one forward pass.
+    """Measure one forward pass.
 
-    A parameter counts if the result depends on it, so that mask tokens, pooling heads and the other tower do not.
+    A parameter counts if the output depends on it: mask tokens, pooling heads and the other tower do not.
 
     Args:
-        model: in eval mode; left as it was.
-        forward: a pass of a tower of it over one input.
+        model: model in eval mode; left unchanged.
+        forward: runs a tower of the model on one input.
     """
     wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
     model.requires_grad_(True)
     try:
-        # The counter knows matrix products, but not every fused attention kernel: attention runs as products here.
+        # The counter does not know every fused attention kernel, so attention runs as matrix products.
         with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
             output = forward()
         gradients = torch.autograd.grad(output.sum(), list(wanted), allow_unused=True)

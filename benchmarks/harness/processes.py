@@ -1,4 +1,4 @@
-"""Runs of a benchmark side by side, each in a process of its own that leaves its log in the run's folder."""
+"""Runs of a benchmark in parallel processes, each with a log in its run folder."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from typing import TextIO
 from .folder import is_finished
 
 
-def run_apart(
+def run_processes(
     names: Sequence[str],
     output: Path,
     argv: Sequence[str],
@@ -19,13 +19,14 @@ def run_apart(
     jobs: int,
     start: Callable[[list[str], TextIO], int],
 ) -> list[str]:
-    """
-    Executes runs, `jobs` at a time, and prints how each ended; returns the names of those that failed.
+    """Execute runs, `jobs` at a time; print how each ended and return the names of the failed ones.
 
     Args:
-        names: of the runs, which are their folders below `output`.
-        argv: the benchmark's command line, to which each process gets `--run_one` beside.
-        start: runs the benchmark with arguments and a file for its output, and returns its exit status.
+        names: names of the runs, which are their folders below `output`.
+        output: folder of the benchmark.
+        argv: command line of the benchmark; each process gets `--run_one NAME` in addition.
+        jobs: number of processes at a time.
+        start: runs the benchmark with some arguments and a log file; returns the exit status.
     """
 
     def execute(name: str) -> bool:
@@ -44,7 +45,7 @@ def run_apart(
 
 
 def start_script(script: Path, argv: list[str], log: TextIO) -> int:
-    """Runs a script, or a folder with a `__main__.py`, in a process of one thread: more would slow each other down."""
+    """Run a script, or a folder with a `__main__.py`, in a process with one thread; return its exit status."""
     command = [sys.executable, str(script.resolve()), *argv]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # parallel runs would compete for cores
     return subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False).returncode

@@ -1,1 +1,1 @@
-"""The IMMR benchmark: image queries against cluttered listings."""
+"""The IMMR benchmark: crops as queries, and cluttered listings as items."""

@@ -1,22 +1,19 @@
-"""
-TIGER-FG with one part of its item tower changed, for ablations.
+"""Variants of TIGER-FG with one part of the item tower changed.
 
-Parameters keep their names, so a saved ablation is to be read by its own class; `AutoModel` takes it for the whole.
+Parameters keep their names. Load a saved ablation with its own class: `AutoModel` would load the full model.
 """
 
 import torch
 
 from tiger_fg_hf.models.configuration_tiger_fg import TigerFGConfig
-from tiger_fg_hf.models.modeling_tiger_fg import (
-    TigerFGGroundingModel,
-    TigerFGGroundingOutput,
-    TigerFGGuidedPooling,
-    TigerFGModel,
-)
+from tiger_fg_hf.models.grounding_tiger_fg import TigerFGGroundingModel
+from tiger_fg_hf.models.modeling_tiger_fg import TigerFGModel
+from tiger_fg_hf.models.outputs_tiger_fg import TigerFGGroundingOutput
+from tiger_fg_hf.models.pooling_tiger_fg import TigerFGGuidedPooling
 
 
 class WithoutAppearanceModel(TigerFGModel):
-    """Without `f_a`: the class token takes the place of the guided pooling. Its grounding map is uniform."""
+    """TIGER-FG without `f_a`: the class token replaces the guided pooling, and the grounding map is uniform."""
 
     def _build_item_tower(self, config: TigerFGConfig) -> None:
         super()._build_item_tower(config)
@@ -24,7 +21,7 @@ class WithoutAppearanceModel(TigerFGModel):
 
 
 class VisionFirstModel(TigerFGModel):
-    """The slots read the patches first and the text second, so that the text does not guide what they read."""
+    """TIGER-FG whose slots read the patches before the text, so that the text does not guide what they read."""
 
     def _build_item_tower(self, config: TigerFGConfig) -> None:
         super()._build_item_tower(config)
@@ -37,13 +34,15 @@ class _ClassTokenPooling(TigerFGGuidedPooling):
 
 
 class _VisionFirstGroundingModel(TigerFGGroundingModel):
-    def forward(self, cls=None, patches=None, text=None, text_mask=None, image_mask=None) -> TigerFGGroundingOutput:
-        """As [`TigerFGGroundingModel.forward`]; items have pictures here."""
+    def forward(
+        self, cls=None, patches=None, text=None, text_mask=None, image_mask=None, **kwargs
+    ) -> TigerFGGroundingOutput:
+        """See [`TigerFGGroundingModel.forward`]; every item needs a picture here."""
         slots = self.read_patches(self.slots.expand(len(patches), -1, -1), patches, image_mask)
         text_focus = has_text = None
         if text is not None:
             has_text = None if text_mask is None else text_mask.any(dim=-1)
-            # What the text says by itself, as ever: only what the slots read by is to change.
+            # The text's own focus stays as in TIGER-FG: only what the slots read changes.
             text_focus, _ = self.slot_pooling(self.read_text(self.slots.expand(len(text), -1, -1), text, text_mask))
             slots = self.read_text(slots, text, text_mask)
         focus, slot_weights = self.slot_pooling(slots)

@@ -1,4 +1,4 @@
-"""Item towers that TIGER-FG is compared with, on the same backbones, queries, text tokens and training."""
+"""Baseline item towers with the same backbones, queries, text tokens and training as TIGER-FG."""
 
 from typing import Any, Literal
 
@@ -6,24 +6,24 @@ import torch
 from torch import nn
 
 from tiger_fg_hf.models.configuration_tiger_fg import TigerFGConfig
-from tiger_fg_hf.models.modeling_tiger_fg import TigerFGFocusProjection, TigerFGItemOutput, TigerFGModel
+from tiger_fg_hf.models.merge_tiger_fg import TigerFGFocusProjection
+from tiger_fg_hf.models.modeling_tiger_fg import TigerFGModel
+from tiger_fg_hf.models.outputs_tiger_fg import TigerFGItemOutput
 
 BaselineKind = Literal["image", "late_fusion", "learned_queries"]
 
 
 class BaselineModel(TigerFGModel):
-    """
-    A query tower as TIGER-FG's and an item tower whose text does not guide where it looks.
+    """TIGER-FG's query tower with an item tower whose text does not guide where it looks.
 
-    Kinds, by `config.baseline`:
+    `config.baseline` selects the item tower:
 
-    - `"image"`: the item is its picture's class token, projected; its text is not read.
-    - `"late_fusion"`: the CLIP-style standard: class token and pooled text, joined by an MLP that is added to the
-      projected class token, and starts at zero as TIGER-FG's own merge does.
-    - `"learned_queries"`: TIGER-FG's slots and guided pooling, which read the patches alone, then the same late fusion
-      with the text.
+    - `"image"`: the projected class token of the picture; ignores the text.
+    - `"late_fusion"`: CLIP-style. An MLP joins the class token and the mean text token; its output is added to the
+      projected class token and starts at zero, like TIGER-FG's merge.
+    - `"learned_queries"`: TIGER-FG's slots and guided pooling read the patches alone, followed by late fusion.
 
-    Every kind has the same vision encoder, projection and temperature.
+    The vision encoder, projection and temperature are the same in every kind.
     """
 
     def _build_item_tower(self, config: TigerFGConfig) -> None:
@@ -44,7 +44,7 @@ class BaselineModel(TigerFGModel):
             self.fusion = _LateFusion(config)
 
     def encode_item_text(self, input_ids, attention_mask=None, **kwargs):
-        """As [`TigerFGItemModel.encode_item_text`]; None where no text is read."""
+        """See [`TigerFGItemModel.encode_item_text`]; returns None if the tower ignores text."""
         return (
             None if self.config.baseline == "image" else super().encode_item_text(input_ids, attention_mask, **kwargs)
         )
@@ -52,7 +52,7 @@ class BaselineModel(TigerFGModel):
     def fuse_item(
         self, vision_tokens=None, text_output=None, attention_mask=None, image_mask=None, **kwargs
     ) -> TigerFGItemOutput:
-        """Item embeddings from encoded images and texts; see [`TigerFGItemModel.forward`]. Pictures are required."""
+        """Embed encoded images and texts; see [`TigerFGItemModel.forward`]. Every item needs a picture."""
         visual, semantic, grounding = vision_tokens.cls, vision_tokens.cls, None
         if self.config.baseline == "learned_queries":
             read = self.grounding_model(cls=vision_tokens.cls, patches=vision_tokens.patches)
@@ -64,12 +64,12 @@ class BaselineModel(TigerFGModel):
         return TigerFGItemOutput(embeds=nn.functional.normalize(embeds, dim=-1), grounding=grounding)
 
     def towers(self) -> tuple[nn.Module, nn.Module]:
-        """Query tower and item tower for encoding; they share this model's parameters."""
+        """Return the query tower and the item tower, which share this model's parameters."""
         return _QueryView(self), _ItemView(self)
 
 
 class _LateFusion(nn.Module):
-    """MLP over visual feature and mean text token; its last layer starts at zero."""
+    """MLP over a visual feature and the mean text token; its last layer starts at zero."""
 
     def __init__(self, config: TigerFGConfig):
         super().__init__()

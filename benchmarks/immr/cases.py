@@ -1,4 +1,4 @@
-"""Retrieval cases with their grounding maps, good and bad, as one picture and as a page."""
+"""Retrieval cases with their grounding maps, as one picture and as a web page."""
 
 from __future__ import annotations
 
@@ -7,63 +7,96 @@ import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from tiger_fg_hf.evaluation.figure import fit_square, overlay_grounding
+from tiger_fg_hf.evaluation.immr import IMMRBenchmark
+from tiger_fg_hf.evaluation.immr_scores import GalleryScores
+from tiger_fg_hf.models.image_loading_tiger_fg import load_rgb_image
+
+from .scored import mosaic_rows
 
 _RIGHT, _WRONG, _INK, _MUTED = (34, 139, 34), (190, 40, 40), (30, 30, 30), (120, 120, 120)
 _BOX = (0, 120, 255)
-_COLUMNS = ("query", "its item, true box", "where it looked", "found first")
+_COLUMNS = ("query", "its item, true box", "grounding map", "top result")
+_CASES = 8  # of each kind
+
+
+def draw_mosaic_cases(folder: Path, benchmark: IMMRBenchmark, gallery: GalleryScores) -> bool:
+    """Write `grounding.png` and `grounding.html` with random cases of the Mosaic gallery; False without maps."""
+    if gallery.grounding is None or gallery.pointing is None:
+        return False
+    rows = mosaic_rows(benchmark)
+    is_first = gallery.above["own"] == 0
+    has_box = ~np.isnan(gallery.pointing[rows])  # the processor may crop a box away
+    kinds = {
+        "Ranked first": is_first & has_box,
+        "Not ranked first": ~is_first & has_box,
+        "The map peaks outside the box": gallery.pointing[rows] < 0.5,
+    }
+    groups = {}
+    for heading, fits in kinds.items():
+        chosen = np.random.default_rng(0).permutation(np.flatnonzero(fits))[:_CASES].tolist()
+        if chosen:
+            share = f"{heading} ({fits.sum()} of {len(rows)}; {len(chosen)} drawn at random)"
+            groups[share] = [_case(benchmark, gallery, query, int(rows[query])) for query in chosen]
+    title = "IMMR, Mosaic gallery: grounding maps of TIGER-FG"
+    draw_cases(groups, title=title).save(folder / "grounding.png", optimize=True)
+    note = "The blue box is the true one, which the model never sees. The map is red where it is high."
+    (folder / "grounding.html").write_text(cases_page(groups, title=title, note=note))
+    return True
 
 
 @dataclass(frozen=True)
 class Case:
-    """
-    One query and its item.
+    """One query and its item.
 
     Attributes:
-        query, item, found: pictures of the query, of its item, and of the item that was found first.
-        grounding: `[h, w]`, of the item's padded square.
+        query, item, top: pictures of the query, of its item, and of the highest-ranked item.
+        grounding: `[h, w]` map of the item's padded square.
         box: true box `[x0, y0, x1, y1]` in pixels of `item`.
-        title, found_title: of the item and of what was found first.
-        rank: of the item, from 1.
-        mass: share of the grounding's mass in the box.
+        title, top_title: titles of the item and of the highest-ranked item.
+        rank: rank of the item, from 1.
+        mass: share of the map inside the box.
     """
 
     query: Image.Image
     item: Image.Image
-    found: Image.Image
+    top: Image.Image
     grounding: torch.Tensor
     box: Sequence[float]
     title: str
-    found_title: str
+    top_title: str
     rank: int
     mass: float
 
     def pictures(self, side: int) -> list[Image.Image]:
-        """The four pictures of a case, each a square of `side` pixels; the third is meant for the padded item."""
+        """Return query, item, grounding map and top result, each a square of `side` pixels."""
         item = fit_square(self.item, side)
-        looked = overlay_grounding(item, self.grounding)
-        for picture in (item, looked):
+        mapped = overlay_grounding(item, self.grounding)
+        for picture in (item, mapped):
             _outline(picture, self.box, self.item.size)
-        return [fit_square(self.query, side), item, looked, fit_square(self.found, side)]
+        return [fit_square(self.query, side), item, mapped, fit_square(self.top, side)]
 
     @property
-    def told(self) -> str:
+    def caption(self) -> str:
+        """Rank and box mass in words."""
         return f"rank {self.rank}, {self.mass:.0%} of the map in the box"
 
 
 def draw_cases(groups: Mapping[str, Sequence[Case]], *, title: str, side: int = 132, columns: int = 2) -> Image.Image:
-    """
-    Cases under the headings of their groups, `columns` of them side by side.
+    """Draw cases below the headings of their groups.
 
     Args:
         groups: heading -> cases.
-        title: headline.
-        side: of each picture in pixels.
+        title: heading of the picture.
+        side: side of each small picture in pixels.
+        columns: number of cases side by side.
 
     Returns:
         RGB image.
@@ -88,18 +121,18 @@ def draw_cases(groups: Mapping[str, Sequence[Case]], *, title: str, side: int = 
             y = top + head + place // columns * (side + label)
             for index, picture in enumerate(case.pictures(side)):
                 sheet.paste(picture, (left + index * (side + gap), y))
-            colour = _RIGHT if case.rank == 1 else _WRONG
+            color = _RIGHT if case.rank == 1 else _WRONG
             widest = 3 * (side + gap) - gap
             draw.text((left, y + side + 4), _cut(draw, case.title, small, widest), fill=_INK, font=small)
-            draw.text((left, y + side + 19), case.told, fill=colour, font=small)
-            found = _cut(draw, case.found_title, small, side)
-            draw.text((left + 3 * (side + gap), y + side + 4), found, fill=colour, font=small)
+            draw.text((left, y + side + 19), case.caption, fill=color, font=small)
+            top_title = _cut(draw, case.top_title, small, side)
+            draw.text((left + 3 * (side + gap), y + side + 4), top_title, fill=color, font=small)
         top += head + lines[heading] * (side + label) + gap
     return sheet
 
 
 def cases_page(groups: Mapping[str, Sequence[Case]], *, title: str, note: str, side: int = 224) -> str:
-    """The same as an HTML page that needs no other file; `note` is a paragraph below the headline."""
+    """Format the cases of [`draw_cases`] as one HTML file; `note` is a paragraph below the heading."""
     sections = []
     for heading, cases in groups.items():
         cards = "".join(_card(case, side) for case in cases)
@@ -118,16 +151,33 @@ figcaption {{ color: #777; font-size: 12px }} p {{ margin: .3rem 0 }}
 """
 
 
+def _case(benchmark: IMMRBenchmark, gallery: GalleryScores, query: int, row: int) -> Case:
+    assert gallery.grounding is not None
+    assert gallery.mass is not None
+    item, top = benchmark.mosaic[row], benchmark.mosaic[int(gallery.best[query])]
+    return Case(
+        query=load_rgb_image(benchmark.queries[query]["query_image"]),
+        item=load_rgb_image(item["image"]),
+        top=load_rgb_image(top["image"]),
+        grounding=torch.from_numpy(gallery.grounding[row].astype(np.float32)),
+        box=item["box"],
+        title=item["title"],
+        top_title=top["title"],
+        rank=int(gallery.above["own"][query]) + 1,
+        mass=float(gallery.mass[row]),
+    )
+
+
 def _card(case: Case, side: int) -> str:
     figures = "".join(
         f'<figure><img loading="lazy" alt="{name}" src="{_data_url(picture)}"><figcaption>{name}</figcaption></figure>'
         for name, picture in zip(_COLUMNS, case.pictures(side), strict=True)
     )
     kind = "right" if case.rank == 1 else "wrong"
-    found = "" if case.rank == 1 else f"<p>found first: {html.escape(case.found_title)}</p>"
+    top = "" if case.rank == 1 else f"<p>top result: {html.escape(case.top_title)}</p>"
     return (
         f"<article><div class=row>{figures}</div><p>{html.escape(case.title)}</p>"
-        f'<p class="{kind}">{html.escape(case.told)}</p>{found}</article>'
+        f'<p class="{kind}">{html.escape(case.caption)}</p>{top}</article>'
     )
 
 
@@ -138,7 +188,7 @@ def _data_url(image: Image.Image) -> str:
 
 
 def _outline(picture: Image.Image, box: Sequence[float], size: tuple[int, int]) -> None:
-    """Draws a box of an image of `size` (width, height) on its padded square."""
+    """Draw a box of an image of `size` (width, height) on its padded square."""
     side = picture.width
     scale = side / max(size)
     left, top = ((side - length * scale) / 2 for length in size)

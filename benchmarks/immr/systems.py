@@ -1,4 +1,4 @@
-"""The systems that the IMMR benchmark compares, and the ablations of TIGER-FG: one entry each, all else equal."""
+"""The systems of the IMMR benchmark and the ablations of TIGER-FG."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -8,46 +8,43 @@ from typing import Any
 from tiger_fg_hf.models.modeling_tiger_fg import TigerFGModel
 from tiger_fg_hf.objectives.tiger_fg_weights import TigerFGLossWeights
 
+from ..harness.systems import System, SystemList
 from .ablations import VisionFirstModel, WithoutAppearanceModel
 from .baselines import BaselineModel
 
-# What every system is trained with: queries find their items among the batch's.
+# The loss of every baseline: queries against the items of the batch.
 CONTRASTIVE = TigerFGLossWeights(q2v=0.0, v2t=0.0, i2v=0.0, srd=0.0, sdd=0.0, hard=False)
 
 
 @dataclass(frozen=True)
-class System:
-    """
+class IMMRSystem(System):
+    """A system of the benchmark.
+
     Attributes:
-        name: of its runs and of its rows in the report.
-        sentence: what it is.
-        model: class of its model. It starts from the same encoders and, by name, from the same layers as TIGER-FG.
-        config: fields that its configuration has beside TIGER-FG's.
-        losses: changes of TIGER-FG's loss weights; None for the contrastive loss alone.
-        mosaics: whether a share of its training pairs shows mosaics.
-        true_boxes: whether its items' pictures are cropped to the true box, in training and in the galleries.
-        trained: False scores it as it starts.
+        model: class of its model, initialized from TIGER-FG's encoders and equally named layers.
+        config: additional fields of its configuration.
+        losses: changes to TIGER-FG's loss weights; None for the contrastive loss alone.
+        mosaics: whether some training pairs show mosaics.
+        true_boxes: whether item pictures are cropped to the true box, in training and in the galleries.
     """
 
-    name: str
-    sentence: str
     model: type[TigerFGModel] = TigerFGModel
     config: Mapping[str, Any] = field(default_factory=dict)
     losses: Mapping[str, Any] | None = None
     mosaics: bool = False
     true_boxes: bool = False
-    trained: bool = True
 
     @property
     def reads_text(self) -> bool:
+        """Whether the item tower reads the text."""
         return self.config.get("baseline") != "image"
 
-    def weights(self, own: TigerFGLossWeights) -> TigerFGLossWeights:
-        """Its loss weights, `own` being those of TIGER-FG."""
-        return CONTRASTIVE if self.losses is None else replace(own, **self.losses)
+    def weights(self, full: TigerFGLossWeights) -> TigerFGLossWeights:
+        """Return its loss weights, given those of TIGER-FG."""
+        return CONTRASTIVE if self.losses is None else replace(full, **self.losses)
 
     def start(self, model: TigerFGModel) -> TigerFGModel:
-        """Its model, with the weights of a fresh TIGER-FG model wherever the names agree."""
+        """Return its model with the weights of a fresh TIGER-FG model where names agree."""
         if self.model is TigerFGModel and not self.config:
             return model
         config = deepcopy(model.config)
@@ -58,19 +55,19 @@ class System:
         return started
 
 
-def _baseline(kind: str, name: str, sentence: str, **changes: Any) -> System:
-    return System(name, sentence, BaselineModel, {"baseline": kind}, **changes)
+def _baseline(kind: str, name: str, sentence: str, **changes: Any) -> IMMRSystem:
+    return IMMRSystem(name, sentence, BaselineModel, {"baseline": kind}, **changes)
+
+
+def _ablation(part: str, sentence: str, losses: Mapping[str, Any] | None = None, **changes: Any) -> IMMRSystem:
+    return IMMRSystem(f"tiger_fg-{part}", sentence, losses=losses or {}, **{"mosaics": True, **changes})
 
 
 OURS = "tiger_fg-mosaics"
+FULL = "tiger_fg-full"
 
 SYSTEMS = (
-    _baseline(
-        "image",
-        "untrained",
-        "The pretrained vision encoder as it is: class tokens of query and item picture, no text.",
-        trained=False,
-    ),
+    _baseline("image", "untrained", "The pretrained vision encoder: class tokens, no text.", trained=False),
     _baseline("image", "image", "Image-only dual encoder: class tokens, no text."),
     _baseline("image", "image-mosaics", "Image-only dual encoder, trained with mosaics.", mosaics=True),
     _baseline(
@@ -80,13 +77,13 @@ SYSTEMS = (
     _baseline(
         "learned_queries",
         "learned_queries",
-        "Learned-query pooling: TIGER-FG's slots and pooling, which read the patches alone, then late fusion.",
+        "Learned-query pooling: TIGER-FG's slots and pooling read the patches alone, then late fusion.",
     ),
     _baseline(
         "learned_queries", "learned_queries-mosaics", "Learned-query pooling, trained with mosaics.", mosaics=True
     ),
-    System("tiger_fg", "TIGER-FG with all its losses, trained without mosaics.", losses={}),
-    System(OURS, "TIGER-FG with all its losses, trained with mosaics.", losses={}, mosaics=True),
+    IMMRSystem("tiger_fg", "TIGER-FG with all its losses, trained without mosaics.", losses={}),
+    IMMRSystem(OURS, "TIGER-FG with all its losses, trained with mosaics.", losses={}, mosaics=True),
     _baseline(
         "late_fusion",
         "true_box",
@@ -97,15 +94,8 @@ SYSTEMS = (
     ),
 )
 
-
-def _ablation(part: str, sentence: str, losses: Mapping[str, Any] | None = None, **changes: Any) -> System:
-    return System(f"tiger_fg-{part}", sentence, losses=losses or {}, **{"mosaics": True, **changes})
-
-
-FULL = "tiger_fg-full"
-
 ABLATIONS = (
-    _ablation("full", "TIGER-FG as above, at the ablations' budget."),
+    _ablation("full", "TIGER-FG as above, with the training steps of the ablations."),
     _ablation("no_srd", "Without the distillation of patch relations, L_SRD.", {"srd": 0.0}),
     _ablation("no_sdd", "Without the distillation of similarities, L_SDD.", {"sdd": 0.0}),
     _ablation("no_v2t", "Without the alignment of region and text, L_v2t.", {"v2t": 0.0}),
@@ -123,4 +113,5 @@ ABLATIONS = (
     _ablation("no_mosaics", "Trained without mosaics.", mosaics=False),
 )
 
-BY_NAME = {system.name: system for system in (*SYSTEMS, *ABLATIONS)}
+IMMR_SYSTEMS = SystemList(SYSTEMS, ABLATIONS, OURS, FULL)
+BY_NAME = IMMR_SYSTEMS.by_name

@@ -1,4 +1,4 @@
-"""What TGQ-Former's connectors and the models around them cost."""
+"""Cost of TGQ-Former's connectors and of the models around them."""
 
 from collections.abc import Mapping
 
@@ -11,25 +11,24 @@ from ..harness.cost import Cost, measure_cost
 
 
 def item_cost(model: TGQFormerModel, inputs: Mapping[str, torch.Tensor]) -> Cost:
-    """
-    Cost of embedding one item: dual encoder, connector, language model.
+    """Measure the embedding of one item: dual encoder, connector and language model.
 
-    The title encoder counts where the connector reads the title, and not elsewhere: it could then be left out.
+    The title encoder counts only if the connector reads the title; otherwise it could be left out.
     """
     reads_title = model.config.connector == "tgq_former" and model.config.num_metadata_queries > 0
     kept = {name: value for name, value in inputs.items() if reads_title or not name.startswith("title_")}
-    whole = measure_cost(model, lambda: model(**kept).embeds)
-    # The model lets no gradient into its dual encoder, by which parameters are told that take part.
+    item = measure_cost(model, lambda: model(**kept).embeds)
+    # No gradient reaches the frozen dual encoder, so its parameters are counted separately.
     dual, frozen = model.dual_encoder, 0
     frozen += measure_cost(dual, lambda: encode_images(dual, kept["pixel_values"]).pooler_output).parameters
     if reads_title:
         title = (kept["title_input_ids"], kept["title_attention_mask"])
         frozen += measure_cost(dual, lambda: encode_titles(dual, *title).pooler_output).parameters
-    return Cost(whole.parameters + frozen, whole.gflops)
+    return Cost(item.parameters + frozen, item.gflops)
 
 
 def connector_cost(model: TGQFormerModel, inputs: Mapping[str, torch.Tensor]) -> Cost:
-    """Cost of the connector alone for one item, late fusion included."""
+    """Measure the connector alone for one item, late fusion included."""
     names = ("pixel_values", "title_input_ids", "title_attention_mask")
     pair = model.encode_pair(**{name: inputs[name] for name in names})
     cost = measure_cost(model.connector, lambda: model.connector(**pair).tokens)

@@ -1,4 +1,4 @@
-"""What the frozen dual encoder says of listings that are kept on disk, computed once: every connector reads it."""
+"""Stored outputs of the frozen dual encoder, which every connector reads."""
 
 import os
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ from safetensors.torch import load_file, save_file
 from tiger_fg_hf.catalog.encode import split_rows
 from tiger_fg_hf.data.stable_id import stable_id
 from tiger_fg_hf.models.image_loading_tiger_fg import load_rgb_image
-from tiger_fg_hf.models.modeling_tgq_former import TGQFormerModel, TGQFormerPair
+from tiger_fg_hf.models.modeling_tgq_former import TGQFormerModel
+from tiger_fg_hf.models.outputs_tgq_former import TGQFormerPair
 from tiger_fg_hf.objectives.tgq_former_student import TGQFormerStudent
 
 _COLUMNS = ("image_tokens", "image_embeds", "title_tokens", "title_mask", "agreement")
 
 
 class ListingFeatures:
-    """
-    The rows of a file that [`write_features`] wrote, mapped into memory.
+    """Rows of a file that [`write_features`] wrote, memory-mapped.
 
     Args:
         path: the file.
-        device: where pairs are wanted.
+        device: device of the pairs.
     """
 
     def __init__(self, path: Path, device: torch.device | str = "cpu"):
@@ -34,11 +34,11 @@ class ListingFeatures:
         return len(self._columns["agreement"])
 
     def row(self, row: int) -> dict[str, torch.Tensor]:
-        """Columns of a [`TGQFormerPair`], without the batch dimension."""
+        """Return one row of a [`TGQFormerPair`], without the batch dimension."""
         return {name: column[row] for name, column in self._columns.items()}
 
     def pair(self, rows: Sequence[int]) -> TGQFormerPair:
-        """Of some rows, for [`embed_listings`]."""
+        """Return some rows, for the argument `encoded` of [`embed_listings`]."""
         return TGQFormerPair(**{name: column[list(rows)].to(self.device) for name, column in self._columns.items()})
 
 
@@ -53,13 +53,18 @@ def write_features(
     batch_size: int,
     autocast_dtype: torch.dtype | None,
 ) -> None:
-    """
-    Writes what a model's dual encoder says of listings, tokens in the type that they are computed in.
+    """Write the outputs of a model's dual encoder for some listings; the file is written atomically.
 
-    The file is written whole or not at all. Titles are as long as the longest that the processor lets through.
+    Titles are padded to the maximum length of the processor. Tokens keep the type they are computed in.
 
     Args:
-        images, records: as [`embed_listings`] takes them.
+        path: file to write.
+        model: a model with the dual encoder.
+        processor: its processor.
+        images: pictures, as for [`embed_listings`].
+        records: texts, as for [`embed_listings`].
+        batch_size: listings per forward pass.
+        autocast_dtype: type of autocast; None for no autocast.
     """
     autocast = torch.autocast(model.device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None)
     length = processor.max_title_length
@@ -85,8 +90,7 @@ def write_features(
 
 
 class FeatureCollator:
-    """
-    Pairs of [`StoredPairs`] with features as one batch, as [`TGQFormerCollator`] makes it of pictures.
+    """Collate pairs of [`StoredPairs`] with features, like [`TGQFormerCollator`] collates pictures.
 
     Args:
         processor: a `TGQFormerProcessor`, for the prompts.
@@ -96,6 +100,7 @@ class FeatureCollator:
         self.processor = processor
 
     def __call__(self, pairs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Return a batch."""
         batch: dict[str, torch.Tensor] = {"item_ids": torch.tensor([stable_id(pair["item_id"]) for pair in pairs])}
         for place, side in enumerate(("first", "second")):
             prompts = self.processor(text=[pair["texts"][place] for pair in pairs], return_tensors="pt")
@@ -107,8 +112,9 @@ class FeatureCollator:
 
 
 class FeatureStudent(TGQFormerStudent):
-    """[`TGQFormerStudent`] for batches of [`FeatureCollator`]: the dual encoder does not run."""
+    """A [`TGQFormerStudent`] for batches of [`FeatureCollator`], which does not run the dual encoder."""
 
     def embed(self, inputs: dict[str, torch.Tensor]) -> Any:
+        """Embed one side of a batch."""
         pair = TGQFormerPair(**{name: inputs.pop(name) for name in _COLUMNS})
         return self.model.embed(pair, **inputs)

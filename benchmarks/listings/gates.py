@@ -1,4 +1,4 @@
-"""Whether TGQ-Former's gates see that a title is not its picture's: the same listings with other products' titles."""
+"""TGQ-Former's gates on listings with their own titles and with titles of other products."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from tiger_fg_hf.evaluation.tgq_former import EmbeddedListings
 from tiger_fg_hf.synthetic.overlays import Level
 
-from .benchmark import ListingBenchmark
+from .dataset import ListingBenchmark
 
 Part = Literal["queries", "pool", "mismatched"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -17,10 +17,11 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 @dataclass(frozen=True)
 class Gates:
-    """
+    """Gates of N listings.
+
     Attributes:
-        agreement: `[N]`, cosine of picture and title in the dual encoder.
-        metadata, exploratory: `[N]`, mean `β` over the channels of that stream's gate, in [-1, 1].
+        agreement: `[N]` cosine of picture and title in the dual encoder.
+        metadata, exploratory: `[N]` mean `β` over the channels of that stream's gate, in [-1, 1].
     """
 
     agreement: np.ndarray
@@ -28,20 +29,20 @@ class Gates:
     exploratory: np.ndarray
 
     @classmethod
-    def of(cls, found: EmbeddedListings) -> "Gates":
-        """
+    def of(cls, listings: EmbeddedListings) -> "Gates":
+        """Read the gates of embedded listings.
+
         Raises:
-            ValueError: the connector has not both gates.
+            ValueError: if the connector does not have both gates.
         """
-        if found.metadata_gate is None or found.exploratory_gate is None:
-            raise ValueError("The listings were embedded with a connector that has not both gates.")
-        parts = (found.agreement, found.metadata_gate, found.exploratory_gate)
+        if listings.metadata_gate is None or listings.exploratory_gate is None:
+            raise ValueError("The listings were embedded with a connector that does not have both gates.")
+        parts = (listings.agreement, listings.metadata_gate, listings.exploratory_gate)
         return cls(*(values.numpy().astype(float) for values in parts))
 
 
 def listings_of(benchmark: ListingBenchmark, part: Part, level: Level) -> tuple[Any, list[dict[str, Any]]]:
-    """
-    Pictures and texts of a part of the benchmark at one level.
+    """Return pictures and texts of one part of the benchmark at one level.
 
     `"mismatched"` are the queries, each with the title of a product of another category.
     """
@@ -54,13 +55,12 @@ def listings_of(benchmark: ListingBenchmark, part: Part, level: Level) -> tuple[
 
 
 def title_donors(categories: Sequence[str | None], seed: int = 0) -> list[int]:
-    """
-    For each of N products one of another category, drawn at random; any other one where all are of one category.
+    """For each of N products, draw a product of another category; any other product if all share one category.
 
-    Products without a category count as one more.
+    Products without a category form a category of their own.
 
     Raises:
-        ValueError: there is one product alone.
+        ValueError: if there is only one product.
     """
     if len(categories) < 2:
         raise ValueError("A mismatched title needs two products at least.")

@@ -1,4 +1,4 @@
-"""The models of the listing benchmark: alike wherever their parts agree in name and shape."""
+"""Models of the listings benchmark, equal wherever their parameters agree in name and shape."""
 
 import hashlib
 from dataclasses import asdict, replace
@@ -12,16 +12,15 @@ from tiger_fg_hf.models.modeling_tgq_former import TGQFormerModel
 from tiger_fg_hf.models.processing_tgq_former import TGQFormerProcessor
 from tiger_fg_hf.training.recipes.tgq_former.build import build_tgq_former
 
-from .arguments import Setup
-from .systems import OURS, System
+from .arguments import ListingsSetup
+from .systems import OURS, ListingsSystem
 
 
-def start_model(setup: Setup, system: System, seed: int) -> tuple[TGQFormerModel, TGQFormerProcessor]:
-    """
-    A system's model as its training starts, and its processor.
+def start_model(setup: ListingsSetup, system: ListingsSystem, seed: int) -> tuple[TGQFormerModel, TGQFormerProcessor]:
+    """Return the untrained model of a system and its processor.
 
-    Every parameter whose name and shape TGQ-Former's model has too is equal to that of its model of the same seed: the
-    dual encoder, the language model, and of the connector what is common.
+    Parameters that TGQ-Former's model has under the same name and shape are equal to it with the same seed: the dual
+    encoder, the language model, and the common parts of the connector.
     """
     set_seed(seed)
     ours, processor = build_tgq_former(setup.model, setup.data)
@@ -35,18 +34,16 @@ def start_model(setup: Setup, system: System, seed: int) -> tuple[TGQFormerModel
     return model, processor
 
 
-def model_settings(setup: Setup) -> dict[str, Any]:
-    """What of the model's arguments changes a run's result; folders of weights by what they hold."""
-    told = asdict(setup.model)
-    for name in ("model", "connector"):
-        del told[name]
-    sources = {name: told[name] for name in ("dual_encoder", "language_model") if told[name] is not None}
-    return told | {name: _weights_digest(source) for name, source in sources.items()}
+def model_settings(setup: ListingsSetup) -> dict[str, Any]:
+    """Return the model arguments that change the result of a run; local weights are identified by a hash."""
+    settings = {name: value for name, value in asdict(setup.model).items() if name not in ("model", "connector")}
+    sources = {name: settings[name] for name in ("dual_encoder", "language_model") if settings[name] is not None}
+    return settings | {name: _weights_digest(source) for name, source in sources.items()}
 
 
 @cache
 def _weights_digest(source: str) -> str:
-    """Hash of a folder's configuration, tokenizer and weights: it may be trained anew. A Hub id stays as it is."""
+    """Hash configuration, tokenizer and weights of a folder, which may be trained again; a Hub id stays unchanged."""
     folder = Path(source)
     if not folder.is_dir():
         return source

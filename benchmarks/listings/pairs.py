@@ -1,4 +1,4 @@
-"""Training pairs drawn once and kept on disk, so that every connector reads the same bytes in the same order."""
+"""Training pairs, drawn once and stored so that every connector reads the same bytes in the same order."""
 
 import io
 import json
@@ -13,14 +13,14 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from tiger_fg_hf.data.listings import encode_jpeg
+from tiger_fg_hf.synthetic.jpeg import encode_jpeg
 from tiger_fg_hf.training.sampler import EpochBatchSampler
 
 from .features import ListingFeatures, write_features
 
-# As the benchmark's own listings are compressed: training sees no better pictures than the test.
+# The quality of the benchmark's listings: training must not see better pictures than the test.
 JPEG_QUALITY = 92
-# Batches of a shard: what is lost where drawing is interrupted.
+# Batches per shard; an interruption loses one unfinished shard.
 SHARD = 32
 _SIDES = ("first", "second")
 _FEATURES = datasets.Features(
@@ -46,18 +46,19 @@ def write_pairs(
     seed: int,
     workers: int = 0,
 ) -> None:
-    """
-    Draws the pairs of the first `batches` batches of a run and writes them to `folder`, a shard at a time.
+    """Draw the pairs of the first `batches` batches of a run and write them to `folder`, shard by shard.
 
-    Shards that are there are kept, so that an interrupted call goes on where it stopped and a longer run adds to what
-    a shorter one left. A shard is written whole or not at all.
+    Existing shards are kept: an interrupted call resumes, and a longer run extends a shorter one. Shards are written
+    atomically.
 
     Args:
-        make_pairs: gives the dataset to draw from, a [`TGQFormerPairDataset`] of `seed`; called if any is missing.
+        folder: folder of the shards.
+        make_pairs: returns the [`TGQFormerPairDataset`] to draw from; called only if a shard is missing.
         num_rows: rows of its catalog.
-        batch_size: pairs of a batch, by [`EpochBatchSampler`].
-        seed: of the order.
-        workers: processes that draw; the pairs are the same for any number.
+        batch_size: pairs per batch of [`EpochBatchSampler`].
+        batches: number of batches.
+        seed: seed of the order.
+        workers: processes that draw; their number does not change the pairs.
     """
     pairs = None
     for start in range(0, batches, SHARD):
@@ -84,16 +85,15 @@ def write_pairs(
 
 
 class StoredPairs(torch.utils.data.Dataset):
-    """
-    Pairs that [`write_pairs`] wrote, by key, as the dataset that they were drawn from gives them but for JPEG.
+    """Pairs that [`write_pairs`] wrote, with the keys of the dataset they were drawn from.
 
     Args:
-        folder: of the shards.
-        num_rows: rows of the catalog that they were drawn from, as which this counts.
+        folder: folder of the shards.
+        num_rows: rows of the catalog they were drawn from, which is the length of this dataset.
         features: folder of [`write_pair_features`], to read in place of the pictures.
 
     Raises:
-        FileNotFoundError: there are no shards.
+        FileNotFoundError: if there are no shards.
     """
 
     def __init__(self, folder: Path, num_rows: int, features: Path | None = None):
@@ -114,38 +114,37 @@ class StoredPairs(torch.utils.data.Dataset):
         return self.num_rows
 
     def __getitem__(self, key: Sequence[int]) -> dict[str, Any]:
-        """
-        The pair of `(epoch, row)`; see [`TGQFormerPairDataset`].
+        """Return the pair of `(epoch, row)`; see [`TGQFormerPairDataset`].
 
         Raises:
-            KeyError: it was not drawn.
+            KeyError: if it was not drawn.
         """
         epoch, row = key
         place = self._places.get((epoch, row))
         if place is None:
             raise KeyError(f"'{self.folder}' holds no pair of epoch {epoch}, row {row}: draw more steps.")
-        found = self._rows[place]
+        stored = self._rows[place]
         pair = {
-            "item_id": found["item_id"],
-            "category": found["category"],
+            "item_id": stored["item_id"],
+            "category": stored["category"],
             "row": row,
-            "texts": tuple(json.loads(found[f"{side}_text"]) for side in _SIDES),
-            "levels": tuple(found[f"{side}_level"] for side in _SIDES),
+            "texts": tuple(json.loads(stored[f"{side}_text"]) for side in _SIDES),
+            "levels": tuple(stored[f"{side}_level"] for side in _SIDES),
         }
         if self._features is None:
-            return pair | {"images": tuple(_picture(found[f"{side}_image"]) for side in _SIDES)}
+            return pair | {"images": tuple(_picture(stored[f"{side}_image"]) for side in _SIDES)}
         shard, first = self._features[place]
         return pair | {"features": (shard.row(first), shard.row(first + 1))}
 
     def agreement(self, samples: int, *, of_first: int) -> torch.Tensor:
-        """
-        Cosines of picture and title `[N]` of up to `samples` first listings, evenly spaced over the first pairs.
+        """Return cosines of picture and title `[N]` for up to `samples` first listings, evenly spaced.
 
         Args:
-            of_first: how many pairs a run reads: those drawn for longer ones change nothing.
+            samples: maximum number of listings.
+            of_first: number of pairs that a run reads; pairs drawn for longer runs have no influence.
 
         Raises:
-            ValueError: the pairs are read without features.
+            ValueError: if the pairs are read without features.
         """
         if self._features is None:
             raise ValueError(f"'{self.folder}' is read without features.")
@@ -156,13 +155,16 @@ class StoredPairs(torch.utils.data.Dataset):
 
 
 def write_pair_features(folder: Path, features: Path, model: Any, processor: Any, **options: Any) -> None:
-    """
-    Writes what the frozen dual encoder says of all listings of the pairs in `folder`, a file a shard.
+    """Write the outputs of the frozen dual encoder for all pairs in `folder`, one file per shard.
 
-    Files that are there are kept, but for that of a shard that has grown since.
+    Existing files are kept unless their shard has grown.
 
     Args:
-        options: of [`write_features`].
+        folder: folder of the shards.
+        features: folder of the files.
+        model: a model with the dual encoder.
+        processor: its processor.
+        **options: options of [`write_features`].
     """
     for shard in sorted(folder.glob(_shard_name("*"))):
         rows = datasets.load_from_disk(str(shard))
@@ -175,7 +177,7 @@ def write_pair_features(folder: Path, features: Path, model: Any, processor: Any
 
 
 def _packed(pairs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Pairs as rows of a shard; done by the processes that draw."""
+    """Convert pairs to rows of a shard, in the processes that draw."""
     rows = []
     for pair in pairs:
         row = {name: pair[name] for name in ("row", "item_id", "category")}

@@ -1,13 +1,12 @@
-"""Files of a run of the listing benchmark: what it scored, query by query, beside the settings that it belongs to."""
+"""Results of the listings benchmark: metrics and gates of every query."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..harness.folder import RESULT, write_whole
+from ..harness.results import Result
 from .gates import Gates
 
 _KINDS = ("metrics", "wrong_titles")
@@ -16,79 +15,48 @@ Metrics = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Result:
-    """
+class ListingsResult(Result):
+    """Result of one run.
+
     Attributes:
-        settings: everything that the result depends on.
-        metrics: by level.
-        wrong_titles: likewise, each query with the title of a product of another category.
-        gates: by level, with `"own"` and `"mismatched"` titles; empty where the connector has no metadata gate.
-        cost: `{"connector": {"parameters", "gflops"}, "item": {...}}`.
-        training: `{"seconds", "steps", "pairs_per_second", "trainable"}`, the last one parameters.
-        seconds_per_1k: seconds that embedding 1,000 listings took.
+        metrics: level of overlays -> metrics.
+        wrong_titles: the same for queries with the title of a product of another category.
+        gates: level -> `"own"` and `"mismatched"` titles -> gates; empty if the connector has no metadata gate.
+        seconds_per_1k: seconds to embed 1,000 listings.
     """
 
-    settings: dict[str, Any]
     metrics: dict[str, Metrics]
     wrong_titles: dict[str, Metrics]
     gates: dict[str, dict[str, Gates]]
-    cost: dict[str, dict[str, float]]
-    training: dict[str, float]
     seconds_per_1k: float
 
-    @property
-    def summary(self) -> dict[str, dict[str, float]]:
-        """Mean metrics by level."""
+    def payload(self) -> dict[str, Any]:
+        """Return the scores as JSON."""
         return {
-            level: {name: float(values.mean()) for name, values in found.items()}
-            for level, found in self.metrics.items()
+            "seconds_per_1k": self.seconds_per_1k,
+            **{kind: {level: _rounded(metrics) for level, metrics in getattr(self, kind).items()} for kind in _KINDS},
+            "gates": {
+                level: {title: _rounded(asdict(gates)) for title, gates in titles.items()}
+                for level, titles in self.gates.items()
+            },
+        }
+
+    @classmethod
+    def restore(cls, data: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Read the scores back."""
+        return {
+            "seconds_per_1k": data["seconds_per_1k"],
+            **{kind: {level: _arrays(metrics) for level, metrics in data[kind].items()} for kind in _KINDS},
+            "gates": {
+                level: {title: Gates(**_arrays(gates)) for title, gates in titles.items()}
+                for level, titles in data["gates"].items()
+            },
         }
 
 
-def save_result(folder: Path, result: Result) -> None:
-    """Writes the file that marks a run as finished."""
-    data = {
-        "settings": result.settings,
-        "summary": result.summary,
-        "cost": result.cost,
-        "training": result.training,
-        "seconds_per_1k": result.seconds_per_1k,
-        **{
-            kind: {
-                level: {name: _rounded(values) for name, values in found.items()}
-                for level, found in getattr(result, kind).items()
-            }
-            for kind in _KINDS
-        },
-        "gates": {
-            level: {
-                title: {name: _rounded(values) for name, values in asdict(gates).items()}
-                for title, gates in found.items()
-            }
-            for level, found in result.gates.items()
-        },
-    }
-    write_whole(folder / RESULT, json.dumps(data, separators=(",", ":")))
+def _rounded(arrays: dict[str, np.ndarray]) -> dict[str, list[float]]:
+    return {name: [round(value, 6) for value in values.tolist()] for name, values in arrays.items()}
 
 
-def load_result(folder: Path) -> Result:
-    """Reads what [`save_result`] wrote."""
-    data = json.loads((folder / RESULT).read_text())
-    metrics, wrong_titles = (
-        {level: {name: np.array(values) for name, values in found.items()} for level, found in data[kind].items()}
-        for kind in _KINDS
-    )
-    gates = {
-        level: {
-            title: Gates(**{name: np.array(values) for name, values in parts.items()})
-            for title, parts in found.items()
-        }
-        for level, found in data["gates"].items()
-    }
-    return Result(
-        data["settings"], metrics, wrong_titles, gates, data["cost"], data["training"], data["seconds_per_1k"]
-    )
-
-
-def _rounded(values: np.ndarray) -> list[float]:
-    return [round(value, 6) for value in values.tolist()]
+def _arrays(lists: dict[str, list[float]]) -> dict[str, np.ndarray]:
+    return {name: np.array(values) for name, values in lists.items()}

@@ -1,4 +1,4 @@
-"""The connectors that the listing benchmark compares, and the ablations of TGQ-Former's: all else equal."""
+"""The connectors of the listings benchmark and the ablations of TGQ-Former."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,33 +7,32 @@ from typing import Any, Literal
 from tiger_fg_hf.models.configuration_tgq_former import TGQFormerConfig
 from tiger_fg_hf.objectives.tgq_former import TGQFormerLossWeights
 
+from ..harness.systems import System, SystemList
+
 Connector = Literal["tgq_former", "q_former", "notellm2", "perceiver_resampler", "mlp"]
 
 
 @dataclass(frozen=True)
-class System:
-    """
+class ListingsSystem(System):
+    """A system of the benchmark.
+
     Attributes:
-        name: of its runs and of its rows in the report.
-        sentence: what it is.
-        connector: of its model; all but TGQ-Former's own are given as many parameters as that has.
-        changes: fields of TGQ-Former's configuration that it changes.
-        losses: changes of the loss weights.
+        connector: its connector; all others have as many parameters as TGQ-Former's.
+        changes: changes to the fields of TGQ-Former's configuration.
+        losses: changes to the loss weights.
     """
 
-    name: str
-    sentence: str
     connector: Connector = "tgq_former"
     changes: Callable[[TGQFormerConfig], Mapping[str, Any]] = lambda config: {}
     losses: Mapping[str, Any] = field(default_factory=dict)
 
-    def weights(self, own: TGQFormerLossWeights) -> TGQFormerLossWeights:
-        """Its loss weights, `own` being those of TGQ-Former."""
-        return replace(own, **self.losses)
+    def weights(self, full: TGQFormerLossWeights) -> TGQFormerLossWeights:
+        """Return its loss weights, given those of TGQ-Former."""
+        return replace(full, **self.losses)
 
 
-def _baseline(connector: Connector, sentence: str) -> System:
-    return System(connector, sentence, connector)
+def _baseline(connector: Connector, sentence: str) -> ListingsSystem:
+    return ListingsSystem(connector, sentence, connector)
 
 
 def _one_stream(config: TGQFormerConfig) -> dict[str, int]:
@@ -44,17 +43,18 @@ def _one_stream(config: TGQFormerConfig) -> dict[str, int]:
 OURS: Connector = "tgq_former"
 
 SYSTEMS = (
-    System(OURS, "TGQ-Former: queries from the title and learned ones, each stream behind its gate, L_rr."),
-    _baseline("q_former", "Plain Q-Former: as many queries, all of them learned."),
-    _baseline("notellm2", "As in NoteLLM-2: a plain Q-Former, and a gate that fuses its output with the embedding."),
-    _baseline("perceiver_resampler", "Perceiver-Resampler: as many learned latents."),
+    ListingsSystem(OURS, "TGQ-Former: queries from the title and learned queries, a gate for each stream, L_rr."),
+    _baseline("q_former", "Q-Former: the same number of queries, all learned."),
+    _baseline("notellm2", "NoteLLM-2: a Q-Former, and a gate that fuses its output with the embedding."),
+    _baseline("perceiver_resampler", "Perceiver Resampler: the same number of learned latents."),
     _baseline("mlp", "Two layers on every image token."),
 )
 
 ABLATIONS = (
-    System("no_dual_stream", "No queries from the title: as many learned ones instead.", changes=_one_stream),
-    System("no_gate", "Both streams as they are, without gates.", changes=lambda config: {"gated": False}),
-    System("no_rr", "Without the redundancy loss L_rr.", losses={"rr": 0.0}),
+    ListingsSystem("no_dual_stream", "Learned queries in place of those from the title.", changes=_one_stream),
+    ListingsSystem("no_gate", "Both streams without gates.", changes=lambda config: {"gated": False}),
+    ListingsSystem("no_rr", "Without the redundancy loss L_rr.", losses={"rr": 0.0}),
 )
 
-BY_NAME = {system.name: system for system in (*SYSTEMS, *ABLATIONS)}
+LISTINGS_SYSTEMS = SystemList(SYSTEMS, ABLATIONS, OURS, OURS)
+BY_NAME = LISTINGS_SYSTEMS.by_name

@@ -1,14 +1,12 @@
-"""
-Peak memory of a training step at batch 64, and at batch 4,096 with gradient caching in chunks of 64.
+"""Measure peak memory of a training step at batch 64, and at batch 4,096 with gradient caching in chunks of 64.
 
     python -m benchmarks.micro.grad_cache_memory
 
-A ViT-Tiny at 128 px and a BERT of two layers, random weights, the whole loss but for the teacher's terms, and AdamW,
-in float32 on the CPU. Each step runs in a process of its own, behind one at the small batch, so that AdamW's moments
-are there as in any step but the first. What is told is that process's peak resident memory, Python and libraries
-included; glibc is told to give back what is freed, else its fragmentation, which differs from run to run, would count
-too. Pictures are random. They are held as uint8 for the whole batch, which counts, and become float32 a chunk at a
-time. Exits with 1 where the ratio exceeds `--limit`.
+Trains a ViT-Tiny at 128 px and a two-layer BERT with random weights and pictures, all losses except the teacher's,
+and AdamW, in float32 on the CPU. Each measured step runs in its own process, after a step at the small batch that
+allocates AdamW's moments. The result is the peak resident memory of the process, including Python and libraries.
+glibc returns freed memory at once, because its fragmentation varies from run to run. The pictures of the full batch
+are held as uint8 and converted to float32 chunk by chunk. Exits with 1 if the ratio exceeds `--limit`.
 """
 
 import argparse
@@ -33,6 +31,7 @@ PIXELS, TOKENS, VOCABULARY = 128, 32, 8000
 
 
 def build_student(weights: TigerFGLossWeights) -> TigerFGStudent:
+    """Return a student with random weights."""
     config = TigerFGConfig(
         projection_dim=256,
         vision_config={
@@ -53,11 +52,11 @@ def build_student(weights: TigerFGLossWeights) -> TigerFGStudent:
             "intermediate_size": 1536,
         },
     )
-    return TigerFGStudent(TigerFGModel(config), weights.student_terms()).train()
+    return TigerFGStudent(TigerFGModel(config), weights.student_outputs()).train()
 
 
 def build_batch(pairs: int) -> dict[str, torch.Tensor]:
-    """Random pairs, one mismatched text each; pictures `[pairs, 3, H, W]` in uint8."""
+    """Return random pairs with one mismatched text each; pictures are uint8 `[pairs, 3, H, W]`."""
     corners = torch.rand(pairs, 2, 2).sort(dim=1).values
     return {
         "query_pixel_values": torch.randint(256, (pairs, 3, PIXELS, PIXELS), dtype=torch.uint8),
@@ -74,12 +73,13 @@ def build_batch(pairs: int) -> dict[str, torch.Tensor]:
 
 
 def float_rows(batch: dict[str, torch.Tensor], rows: slice) -> dict[str, torch.Tensor]:
+    """Select rows of a batch and convert pictures to float32."""
     chosen = select_rows(batch, rows)
     return {name: value.float() / 127.5 - 1 if value.dtype == torch.uint8 else value for name, value in chosen.items()}
 
 
 def measure(pairs: int, chunk: int) -> dict[str, float]:
-    """A step at a batch of one chunk, at once, then one of `pairs` in chunks, or at once where that is one chunk."""
+    """Run a step on one chunk, then a step on `pairs` pairs, in chunks if there are several."""
     torch.manual_seed(0)
     accelerator = Accelerator(cpu=True)
     weights = TigerFGLossWeights()
@@ -97,7 +97,7 @@ def measure(pairs: int, chunk: int) -> dict[str, float]:
             accelerator.backward(losses["loss"])
         optimizer.step()
         optimizer.zero_grad()
-        loss = losses.pop("loss").item()  # its graph with it
+        loss = losses.pop("loss").item()  # frees the graph
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "mib": peak / 2**20,
@@ -108,6 +108,7 @@ def measure(pairs: int, chunk: int) -> dict[str, float]:
 
 
 def measure_in_process(pairs: int, chunk: int) -> dict[str, float]:
+    """Run [`measure`] in a new process."""
     command = [sys.executable, __file__, "--measure", str(pairs), str(chunk)]
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**17)}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
@@ -115,6 +116,7 @@ def measure_in_process(pairs: int, chunk: int) -> dict[str, float]:
 
 
 def main() -> None:
+    """Print the peaks and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=4096, help="Pairs of the large batch.")
     parser.add_argument("--chunk", type=int, default=64, help="Pairs of a chunk, and of the small batch.")
@@ -126,11 +128,11 @@ def main() -> None:
         return
     peaks = []
     for pairs in (args.chunk, args.batch):
-        found = measure_in_process(pairs, args.chunk)
-        peaks.append(found["mib"])
+        step = measure_in_process(pairs, args.chunk)
+        peaks.append(step["mib"])
         print(
-            f"batch {pairs:>5} in chunks of {args.chunk}: {found['mib']:6.0f} MiB peak, {found['pictures_mib']:.0f} "
-            f"of them pictures; {found['seconds']:.0f} s",
+            f"batch {pairs:>5} in chunks of {args.chunk}: {step['mib']:6.0f} MiB peak, {step['pictures_mib']:.0f} "
+            f"of them for pictures; {step['seconds']:.0f} s",
             flush=True,
         )
     ratio = peaks[1] / peaks[0]

@@ -1,12 +1,11 @@
-"""
-Time of the loader and of the training step, each alone: the loader must not starve training.
+r"""Time the data loader and the training step separately: the loader must not slow down training.
 
-    python -m benchmarks.micro.loader examples/recipes/abo-deit-tiny.yaml --data abo/train.parquet \\
+    python -m benchmarks.micro.loader examples/recipes/abo-deit-tiny.yaml --data abo/train.parquet \
         --clutter clutter.parquet --vision VISION --text TEXT
 
-Takes the arguments of `examples/train.py`. The loader runs in this process, without workers: decoding (cached or not),
-query synthesis, mosaics, collation. The step is forward, losses, backward and optimizer on the device there is, on
-batches that lie ready. Prints medians per pair, and exits with 1 where the loader costs more than 25% of the step.
+Takes the arguments of `examples/train.py`. The loader runs without worker processes: decoding, query synthesis,
+mosaics and collation. The step is forward, losses, backward and optimizer on prepared batches, on the available
+device. Prints medians per pair, and exits with 1 if the loader takes more than 25% of the time of the step.
 """
 
 import statistics
@@ -25,9 +24,9 @@ from tiger_fg_hf.data.tiger_fg_collator import TigerFGCollator
 from tiger_fg_hf.objectives.tiger_fg import TigerFGTask
 from tiger_fg_hf.training.layers import freeze
 from tiger_fg_hf.training.optimizer import build_optimizer
-from tiger_fg_hf.training.recipes.catalogs import build_catalog
 from tiger_fg_hf.training.recipes.tiger_fg.arguments import parse_tiger_fg_arguments
 from tiger_fg_hf.training.recipes.tiger_fg.build import (
+    build_catalog,
     build_model_and_processor,
     build_pairs,
     build_sampling,
@@ -41,7 +40,7 @@ LIMIT = 0.25
 
 
 def median_seconds(action: Callable[[Any], Any], values: Iterable[Any]) -> tuple[float, list[Any]]:
-    """Median time of an action, the first one not counted, and all results."""
+    """Return the median time of an action without its first call, and all results."""
     times, results = [], []
     for value in values:
         started = time.perf_counter()
@@ -51,12 +50,13 @@ def median_seconds(action: Callable[[Any], Any], values: Iterable[Any]) -> tuple
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Print the medians; return 1 if the loader is too slow."""
     model_args, data_args, train_args, losses = parse_tiger_fg_arguments(argv)
     set_seed(train_args.seed)
     accelerator = Accelerator(mixed_precision=train_args.mixed_precision)
     catalog = build_catalog(data_args, image_size=model_args.image_size, seed=train_args.seed)
     model, processor = build_model_and_processor(model_args, catalog)
-    hard_texts = losses.student_terms().mismatched
+    hard_texts = losses.student_outputs().mismatched
     pairs = build_pairs(
         catalog,
         data_args,
@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
 
-        # Twice: texts of a frozen encoder are encoded the first time alone.
+        # Twice, because a frozen text encoder runs only the first time.
         ready = [send_to_device(batch, accelerator.device) for batch in batches]
         median_seconds(step, ready)
         training, _ = median_seconds(step, ready)

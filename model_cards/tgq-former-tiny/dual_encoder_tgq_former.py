@@ -1,4 +1,4 @@
-"""Any transformers image-text dual encoder, or a TIGER-FG, read in one way."""
+"""Image-text dual encoders of transformers and TIGER-FG, called in one way."""
 
 import inspect
 
@@ -6,51 +6,56 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from .attention import unmask_empty_rows
+
 
 def check_dual_encoder(model: PreTrainedModel, source: str | None = None) -> None:
-    """
-    Checks that a model compares pictures with texts.
+    """Check that a model compares images with texts.
+
+    Args:
+        model: The model to check.
+        source: Hub id or folder it was loaded from, for the error message.
 
     Raises:
-        ValueError: it does not, naming `source`, or it takes pictures in another form than as pixels.
+        ValueError: It does not, or it takes images in another form than as pixels of any size.
     """
     kind = model.config.model_type
-    which = "The dual encoder is" if source is None else f"'{source}' holds"
+    subject = "The dual encoder is" if source is None else f"'{source}' holds"
     if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
         raise ValueError(
-            f"{which} a '{kind}', which is no image-text dual encoder (CLIP, Chinese-CLIP, SigLIP, "
+            f"{subject} a '{kind}', which is no image-text dual encoder (CLIP, Chinese-CLIP, SigLIP, "
             "vision-text-dual-encoder, or a TIGER-FG of both towers)."
         )
-    # These two hand the argument on, or do without.
-    takes_any_size = kind in ("vision-text-dual-encoder", "tiger_fg")
-    if not takes_any_size and "interpolate_pos_encoding" not in inspect.signature(model.get_image_features).parameters:
-        # SigLIP 2 of one resolution is of type siglip; siglip2 is NaFlex.
-        raise ValueError(f"{which} a '{kind}', which does not take pictures of any size as pixels.")
+    takes_any_size = "interpolate_pos_encoding" in inspect.signature(model.get_image_features).parameters
+    # A vision-text-dual-encoder passes the argument on to its vision encoder.
+    if not takes_any_size and kind != "vision-text-dual-encoder":
+        # This is the NaFlex variant of SigLIP 2; that with one resolution has the type 'siglip'.
+        raise ValueError(f"{subject} a '{kind}', which does not take pictures of any size as pixels.")
 
 
 def encode_images(dual_encoder: PreTrainedModel, pixel_values: torch.Tensor) -> BaseModelOutputWithPooling:
-    """Image tokens `[B, N, d_v]` as `last_hidden_state` and global features `[B, D]` as `pooler_output`."""
-    # A TIGER-FG takes pictures of any size of itself.
-    kwargs = {} if dual_encoder.config.model_type == "tiger_fg" else {"interpolate_pos_encoding": True}
-    return dual_encoder.get_image_features(pixel_values=pixel_values, return_dict=True, **kwargs)
+    """Encode images `[B, 3, H, W]`.
+
+    Returns:
+        Image tokens `[B, N, d_v]` as `last_hidden_state` and global features `[B, D]` as `pooler_output`.
+    """
+    return dual_encoder.get_image_features(pixel_values=pixel_values, interpolate_pos_encoding=True, return_dict=True)
 
 
 def encode_titles(
     dual_encoder: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor
 ) -> BaseModelOutputWithPooling:
-    """
-    Title tokens `[B, L, d_t]` as `last_hidden_state` and global features `[B, D]` as `pooler_output`.
+    """Encode titles `[B, L]`; rows that are all padding are read as their first token.
 
-    A row that is all padding shows its first token: a softmax over nothing is not a number.
+    Returns:
+        Title tokens `[B, L, d_t]` as `last_hidden_state` and global features `[B, D]` as `pooler_output`.
     """
-    mask = attention_mask.bool()
-    first = torch.arange(mask.shape[1], device=mask.device) == 0
-    shown = (mask | (first & ~mask.any(dim=-1, keepdim=True))).to(attention_mask.dtype)
-    if pads_titles(dual_encoder.config):
-        shown = None  # padding is what it was trained to read, too
-    return dual_encoder.get_text_features(input_ids=input_ids, attention_mask=shown, return_dict=True)
+    mask = None  # SigLIP was trained to read its padding
+    if not pads_titles(dual_encoder.config):
+        mask = unmask_empty_rows(attention_mask.bool()).to(attention_mask.dtype)
+    return dual_encoder.get_text_features(input_ids=input_ids, attention_mask=mask, return_dict=True)
 
 
 def pads_titles(config: PreTrainedConfig) -> bool:
-    """Whether titles must be padded to one length, as SigLIP's, which reads a text off its last position."""
+    """Tell whether titles must be padded to one length, as for SigLIP, which reads a text from its last position."""
     return config.model_type == "siglip"

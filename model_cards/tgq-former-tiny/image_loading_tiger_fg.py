@@ -1,59 +1,133 @@
 """Decoding: turns whatever holds an image into an RGB `PIL.Image`, or says which image cannot be read and why."""
 
+import importlib
 import io
-from collections.abc import Mapping
+import re
+import stat
+import struct
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 MAX_IMAGE_PIXELS = 89_478_485
 """Default limit on width x height, checked before decoding: 256 MiB of RGB, where Pillow itself starts to warn."""
 
+# A JPEG with up to this many times the limit is read at reduced scale. Decoding a progressive one holds coefficients
+# of all pixels, 3 to 6 bytes each.
+_MAX_REDUCED, _MAX_REDUCED_PROGRESSIVE = 4, 2
 # Pillow decodes these by running an outside program (Ghostscript), which untrusted files must not reach.
 _REFUSED_FORMATS = ("EPS",)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
+
+
+class LoadedImage(NamedTuple):
+    """A decoded image, and its upright (width, height) before reduction, to which boxes refer."""
+
+    image: Image.Image
+    full_size: tuple[int, int]
 
 
 def load_rgb_image(image: Any, *, name: str = "image", max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Image:
-    """
-    Decode an image to upright, opaque, 8-bit RGB.
+    """Decode an image to upright, opaque, 8-bit RGB.
 
     The EXIF orientation is applied; transparency is composited on white; palette, CMYK, 1-bit, 16-bit and float images
     are converted, with grayscale deeper than 8 bits scaled from its full range (1, 255 or 65535, the smallest that
-    holds its brightest pixel) rather than clipped. Of an animated or multi-page file the first frame is used.
+    holds its brightest pixel) rather than clipped. An animated or multi-page file gives its first frame.
 
     Args:
         image: A `PIL.Image` (taken at its current frame), a path (`str` or `Path`), the encoded `bytes`, a
             `{"bytes": ..., "path": ...}` dict as `datasets.Image(decode=False)` returns, or a numpy array or torch
             tensor `[H, W]`, `[H, W, C]` or `[C, H, W]` with 1, 3 or 4 channels, of uint8 or of floats in [0, 1].
             Where both layouts fit, numpy arrays are read as `[H, W, C]` and tensors as `[C, H, W]`.
-        name: What error messages call the image, such as `"images[3]"`.
-        max_pixels: Largest accepted width x height. Pillow's own global limit applies as well.
+        name: The image's name in error messages, such as `"images[3]"`; its path is added.
+        max_pixels: Largest accepted width x height. Pillow's own global limit applies to formats other than JPEG.
 
     Returns:
         A `PIL.Image` in mode `"RGB"`. It is `image` itself if that already is one that needs no change.
 
     Raises:
-        ValueError: If the image is missing, truncated, of zero size, too large, of an unknown format, or an array of
-            an unsupported shape, type or range. The message starts with `name`.
+        ValueError: If the image is missing, truncated, of zero size, too large, of an unknown format, a URL, or an
+            array of an unsupported shape, type or range. The message starts with `name`.
+
+    Example:
+        >>> load_rgb_image(np.zeros((4, 6), dtype=np.uint8)).size
+        (6, 4)
     """
+    return _load(image, name, max_pixels, reduce=False, convert=True).image
+
+
+def load_reduced_rgb_image(
+    image: Any, *, name: str = "image", max_pixels: int = MAX_IMAGE_PIXELS, convert: bool = True
+) -> LoadedImage:
+    """Decode an image as `load_rgb_image` does, but a JPEG beyond the limit at a half, a quarter or an eighth.
+
+    JPEG files can be decoded at those scales without holding all pixels. The largest scale that fits `max_pixels` is
+    taken. Photos within the limit are decoded exactly as by `load_rgb_image`.
+
+    Args:
+        image: See `load_rgb_image`. Only paths and encoded bytes can be reduced.
+        name: See `load_rgb_image`.
+        max_pixels: Largest width x height after reduction. JPEGs of more than 4 times as many pixels (2 times if
+            progressive) are refused.
+        convert: Whether to convert other modes to RGB; without it they are refused.
+
+    Returns:
+        The image, and its upright size before reduction. Scale boxes by `image.width / full_size[0]`.
+
+    Raises:
+        ValueError: See `load_rgb_image`.
+    """
+    return _load(image, name, max_pixels, reduce=True, convert=convert)
+
+
+def image_name(image: Any, name: str) -> str:
+    """Add the path or URL of an image, if it has one, to its name in messages.
+
+    Example:
+        >>> image_name({"bytes": None, "path": "mug.jpg"}, "images[3]")
+        "images[3] ('mug.jpg')"
+    """
+    path = image.get("path") if isinstance(image, Mapping) else image
+    if not isinstance(path, str | Path) or not str(path):
+        return name
+    text = str(path)
+    return f"{name} ({text if len(text) <= 300 else text[:300] + '…'!r})"
+
+
+def list_images(images: Any) -> list[Any]:
+    """Return one image, a list of images or a batch array as a list of images."""
+    if isinstance(images, np.ndarray | torch.Tensor):
+        return list(images) if images.ndim == 4 else [images]
+    one = isinstance(images, str | bytes | bytearray | memoryview) or not isinstance(images, Sequence)
+    return [images] if one else list(images)
+
+
+def _load(image: Any, name: str, max_pixels: int, *, reduce: bool, convert: bool) -> LoadedImage:
+    name = image_name(image, name)
     try:
         if isinstance(image, Image.Image):
-            return _to_rgb(image, max_pixels)
+            return _decode(image, max_pixels, reduce=False, convert=convert)
         if isinstance(image, np.ndarray | torch.Tensor):
-            return _to_rgb(_from_array(image), max_pixels)
-        with Image.open(_open_source(image)) as opened:
-            return _to_rgb(opened, max_pixels)
+            return _decode(_from_array(image), max_pixels, reduce=False, convert=convert)
+        with _open_file(image) as file, _open_image(file) as opened:
+            return _decode(opened, max_pixels, reduce=reduce, convert=convert)
     except UnidentifiedImageError as error:
-        raise ValueError(f"{name} cannot be read: not an image in a format that Pillow can read") from error
+        raise ValueError(
+            f"{name} cannot be read: not an image in a format that Pillow can read; convert it to JPEG or PNG"
+        ) from error
     except Exception as error:  # broken files make decoders raise nearly anything: OSError, SyntaxError, struct.error
-        raise ValueError(f"{name} cannot be read: {str(error) or type(error).__name__}") from error
+        reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+        raise ValueError(f"{name} cannot be read: {reason}") from error
 
 
-def _open_source(image: Any) -> io.BytesIO | Path:
-    """Return what `Image.open` takes: a path, or the encoded bytes as a file."""
+def _open_file(image: Any) -> BinaryIO:
+    """Open a path or encoded bytes as a file."""
     if isinstance(image, Mapping):
         image = image.get("bytes") if image.get("bytes") is not None else image.get("path")
         if image is None:
@@ -62,24 +136,86 @@ def _open_source(image: Any) -> io.BytesIO | Path:
         if len(image) == 0:
             raise ValueError("it is empty (0 bytes)")
         return io.BytesIO(image)
+    if isinstance(image, str) and _URL.match(image):
+        raise ValueError("it is a URL; download it first and pass the path of the file")
     if isinstance(image, str | Path):
-        return Path(image)
+        path = Path(image)
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # opening a pipe would wait for a writer
+            raise ValueError(f"it is {'a folder' if stat.S_ISDIR(mode) else 'a pipe, socket or device'}, not a file")
+        return path.open("rb")
     raise ValueError(
         "expected a PIL image, a path, bytes, a dict with 'bytes' or 'path', a numpy array or a torch tensor, "
         f"got {type(image).__name__}"
     )
 
 
-def _to_rgb(image: Image.Image, max_pixels: int) -> Image.Image:
-    width, height = image.size
+def _open_image(file: BinaryIO) -> Image.Image:
+    head = file.read(16)
+    file.seek(0)
+    if head.startswith(b"\xff\xd8\xff"):
+        # `Image.open` calls this too, but then warns of large images or refuses them before they can be reduced.
+        try:
+            return JpegImagePlugin.jpeg_factory(file)
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:
+            raise UnidentifiedImageError(str(error)) from error
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        brand = head[8:12] if head[4:8] == b"ftyp" else b""
+        if brand in _AVIF_BRANDS:
+            raise ValueError("this version of Pillow cannot read AVIF; install pillow>=11.3 or convert it") from None
+        if brand not in _HEIF_BRANDS:
+            raise
+    _register_heif()
+    file.seek(0)
+    return Image.open(file)
+
+
+def _register_heif() -> None:
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError:
+        raise ValueError(
+            "it is a HEIC image; install Pillow's plug-in (pip install pillow-heif) or convert it to JPEG"
+        ) from None
+
+
+def _decode(image: Image.Image, max_pixels: int, *, reduce: bool, convert: bool) -> LoadedImage:
+    width, height = full_size = image.size
     if width == 0 or height == 0:
         raise ValueError(f"its size is zero ({width}x{height} pixels)")
-    if width * height > max_pixels:
-        raise ValueError(f"its size of {width}x{height} pixels exceeds the limit of {max_pixels} pixels")
+    if width * height > max_pixels and not (reduce and _reduce(image, max_pixels)):
+        raise ValueError(
+            f"its size of {width}x{height} pixels exceeds the limit of {max_pixels} pixels; scale it down first"
+        )
     if image.format in _REFUSED_FORMATS:
         raise ValueError(f"the {image.format} format is not supported")
     image.load()
-    image = _upright(image)
+    orientation = _orientation(image)
+    if orientation != 1:
+        image = ImageOps.exif_transpose(image)
+    if orientation in (5, 6, 7, 8):
+        full_size = (height, width)
+    if not convert and image.mode != "RGB":
+        raise ValueError(f"its mode is {image.mode}, not RGB, and do_convert_rgb=False converts nothing")
+    return LoadedImage(_to_rgb(image), full_size)
+
+
+def _reduce(image: Image.Image, max_pixels: int) -> bool:
+    """Set a JPEG that is not decoded yet to the largest scale within the limit; return whether there is one."""
+    limit = max_pixels * (_MAX_REDUCED_PROGRESSIVE if image.info.get("progressive") else _MAX_REDUCED)
+    if image.format not in ("JPEG", "MPO") or image.width * image.height > limit:
+        return False
+    width, height = image.size
+    for divisor in (2, 4, 8):
+        if -(-width // divisor) * -(-height // divisor) <= max_pixels:
+            image.draft(None, (width // divisor, height // divisor))
+            return image.width * image.height <= max_pixels
+    return False
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         return Image.fromarray(_to_8_bit(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
@@ -90,12 +226,11 @@ def _to_rgb(image: Image.Image, max_pixels: int) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # unreadable EXIF says nothing about the pixels, which are fine
-        return image
-    return image if orientation == 1 else ImageOps.exif_transpose(image)
+        return 1
 
 
 def _to_8_bit(gray: np.ndarray) -> np.ndarray:

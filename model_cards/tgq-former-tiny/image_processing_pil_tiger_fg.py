@@ -5,22 +5,26 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
-import torch
 from PIL import Image
 from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_utils import BatchFeature, get_size_dict
-from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling, SizeDict
+from transformers.image_utils import (
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    ChannelDimension,
+    PILImageResampling,
+    SizeDict,
+)
 from transformers.utils import TensorType
 
-from .image_loading_tiger_fg import load_rgb_image
+from .image_loading_tiger_fg import image_name, list_images, load_reduced_rgb_image
 
 Box = Sequence[float]
 """`[x0, y0, x1, y1]` in pixels of the upright image, `x1` and `y1` exclusive."""
 
 
 class TigerFGImageProcessorKwargs(TypedDict, total=False):
-    r"""
-    Options of the TIGER-FG image processors; each can be saved with the processor or given per call.
+    r"""Options of the TIGER-FG image processors; each can be saved with the processor or given per call.
 
     size (`dict[str, int]`, *optional*, defaults to `{"height": 224, "width": 224}`):
         Height and width of `pixel_values` in pixels. An integer means a square.
@@ -37,6 +41,10 @@ class TigerFGImageProcessorKwargs(TypedDict, total=False):
         Whether to multiply pixels by `rescale_factor`.
     do_normalize, image_mean, image_std (`bool`, `list[float]`, `list[float]`, *optional*):
         Whether to subtract the mean and divide by the standard deviation, by default those of ImageNet.
+    do_convert_rgb (`bool`, *optional*, defaults to `True`):
+        Whether to convert images of other modes to RGB. With `False` they are refused.
+    data_format (`str` or `ChannelDimension`, *optional*, defaults to `"channels_first"`):
+        Layout of `pixel_values`: `"channels_first"` is `[B, 3, H, W]`, `"channels_last"` is `[B, H, W, 3]`.
     """
 
     size: int | list[int] | tuple[int, ...] | dict[str, int] | SizeDict
@@ -49,11 +57,27 @@ class TigerFGImageProcessorKwargs(TypedDict, total=False):
     do_normalize: bool
     image_mean: float | list[float] | tuple[float, ...]
     image_std: float | list[float] | tuple[float, ...]
+    do_convert_rgb: bool
+    data_format: str | ChannelDimension
     return_tensors: str | TensorType | None
 
 
+class PixelOptions(NamedTuple):
+    """The options, checked, that turn an RGB image into normalised pixels; see [`TigerFGImageProcessorKwargs`]."""
+
+    size: SizeDict
+    resize_mode: str
+    pad_color: tuple[int, int, int]
+    resample: int
+    do_rescale: bool
+    rescale_factor: float
+    do_normalize: bool
+    image_mean: tuple[float, ...]
+    image_std: tuple[float, ...]
+
+
 class ResizePlan(NamedTuple):
-    """How one image reaches the output: crop `source`, resize it to `height` x `width`, paste it at `top`, `left`."""
+    """Steps from an image to the output: crop `source`, resize it to `height` x `width`, paste it at `top`, `left`."""
 
     source: tuple[int, int, int, int] | None
     height: int
@@ -63,7 +87,20 @@ class ResizePlan(NamedTuple):
 
 
 def plan_resize(height: int, width: int, size: SizeDict, resize_mode: str) -> ResizePlan:
-    """Plan how an image of `height` x `width` pixels fills `size`; both backends follow it, so that they agree."""
+    """Plan how an image fills the output; both backends follow the plan, so that they agree.
+
+    Args:
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        size: Height and width of the output in pixels.
+        resize_mode: `"pad"`, `"squash"` or `"crop"`; see [`TigerFGImageProcessorKwargs`].
+
+    Example:
+        >>> plan_resize(50, 100, SizeDict(height=64, width=64), "pad")
+        ResizePlan(source=None, height=32, width=64, top=16, left=0)
+        >>> plan_resize(50, 100, SizeDict(height=64, width=64), "crop").source
+        (25, 0, 75, 50)
+    """
     if resize_mode == "squash":
         return ResizePlan(None, size.height, size.width, 0, 0)
     scale_y, scale_x = size.height / height, size.width / width
@@ -80,19 +117,21 @@ def plan_resize(height: int, width: int, size: SizeDict, resize_mode: str) -> Re
     return ResizePlan(None, new_height, new_width, (size.height - new_height) // 2, (size.width - new_width) // 2)
 
 
-def crop_box(image: Image.Image, box: Box, *, name: str = "image") -> Image.Image:
-    """
-    Crop a box out of an image.
+def crop_box(
+    image: Image.Image, box: Box, *, name: str = "image", full_size: tuple[int, int] | None = None
+) -> Image.Image:
+    """Crop a box out of an image.
 
     Args:
         image: The image.
         box: `[x0, y0, x1, y1]` in pixels, rounded to whole pixels.
-        name: What error messages call the image.
+        name: The image's name in error messages.
+        full_size: (width, height) in pixels that the box refers to, if the image was reduced when it was decoded.
 
     Raises:
         ValueError: If the box is not four finite numbers, is empty, or reaches outside the image.
     """
-    width, height = image.size
+    width, height = full_size or image.size
     coordinates = [float(value) for value in box]
     if len(coordinates) != 4 or not all(map(math.isfinite, coordinates)):
         raise ValueError(f"{name}: a box is [x0, y0, x1, y1] in pixels, got {coordinates}")
@@ -101,11 +140,15 @@ def crop_box(image: Image.Image, box: Box, *, name: str = "image") -> Image.Imag
         raise ValueError(f"{name}: the box {coordinates} is empty; the image has {width}x{height} pixels")
     if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
         raise ValueError(f"{name}: the box {coordinates} reaches outside the image of {width}x{height} pixels")
+    if image.size != (width, height):  # rounded outwards, so that at least one pixel is left
+        scale_x, scale_y = image.width / width, image.height / height
+        x0, y0 = math.floor(x0 * scale_x), math.floor(y0 * scale_y)
+        x1, y1 = min(math.ceil(x1 * scale_x), image.width), min(math.ceil(y1 * scale_y), image.height)
     return image.crop((x0, y0, x1, y1))
 
 
 class TigerFGImageProcessorOptions:
-    """What the backends share: defaults, checks, decoding and cropping of inputs, and the saved form."""
+    """Defaults, checks, decoding and cropping of inputs, and the saved form, which the backends share."""
 
     valid_kwargs = TigerFGImageProcessorKwargs
 
@@ -119,20 +162,21 @@ class TigerFGImageProcessorOptions:
     do_normalize = True
     image_mean = IMAGENET_DEFAULT_MEAN
     image_std = IMAGENET_DEFAULT_STD
+    do_convert_rgb = True
+    data_format = ChannelDimension.FIRST
 
     def preprocess(self, images: Any, boxes: Sequence[Box | None] | None = None, **kwargs) -> BatchFeature:
-        """
-        Decode, crop, resize and normalise images.
+        """Decode, crop, resize and normalise images.
 
         Args:
             images: One image or a list of them, each as [`load_rgb_image`] takes it, or an array `[B, H, W, C]` or
-                `[B, C, H, W]`.
+                `[B, C, H, W]`. A JPEG file beyond the limit on pixels is read at reduced scale.
             boxes: For each image the box `[x0, y0, x1, y1]` to cut out before resizing, in pixels of the upright
-                image, or `None` for the whole image.
+                image at full scale, or `None` for the whole image.
             **kwargs: Any of [`TigerFGImageProcessorKwargs`], in place of the saved option.
 
         Returns:
-            `pixel_values` `[B, 3, H, W]`, float32.
+            `pixel_values` `[B, 3, H, W]` (or `[B, H, W, 3]`, see `data_format`), float32.
 
         Raises:
             ValueError: If there are no images, if an image cannot be read, if a box is empty or reaches outside its
@@ -140,7 +184,17 @@ class TigerFGImageProcessorOptions:
         """
         return super().preprocess(images, boxes, **kwargs)
 
-    def _preprocess_image_like_inputs(self, images: Any, boxes: Any = None, **kwargs) -> BatchFeature:
+    def _preprocess_image_like_inputs(
+        self,
+        images: Any,
+        boxes: Any = None,
+        *,
+        do_resize: bool,
+        do_convert_rgb: bool,
+        data_format: ChannelDimension,
+        return_tensors: str | TensorType | None,
+        **kwargs,
+    ) -> BatchFeature:
         images = list_images(images)
         if not images:
             raise ValueError("images is empty: pass at least one image")
@@ -151,17 +205,29 @@ class TigerFGImageProcessorOptions:
         loaded = []
         for index, (image, box) in enumerate(zip(images, boxes, strict=True)):
             name = f"images[{index}]"
-            image = load_rgb_image(image, name=name)
-            loaded.append(image if box is None else crop_box(image, box, name=name))
-        if not kwargs["do_resize"]:
+            decoded, full_size = load_reduced_rgb_image(image, name=name, convert=do_convert_rgb)
+            if box is not None:
+                decoded = crop_box(decoded, box, name=image_name(image, name), full_size=full_size)
+            loaded.append(decoded)
+        if not do_resize:
             sizes = {image.size for image in loaded}
             if len(sizes) > 1:
                 raise ValueError(f"do_resize=False needs images of one size, got (width, height) {sorted(sizes)}")
             width, height = loaded[0].size
             kwargs |= {"size": SizeDict(height=height, width=width), "resize_mode": "squash"}
-        return self._preprocess(loaded, **kwargs)
+        options = PixelOptions(**{name: kwargs.pop(name) for name in PixelOptions._fields})
+        pixel_values = self._resize_and_normalize(loaded, options, **kwargs)
+        if data_format == ChannelDimension.LAST:
+            pixel_values = pixel_values.swapaxes(1, 2).swapaxes(2, 3)
+        return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors)
 
-    def _standardize_kwargs(self, *, size: Any, resize_mode: str, pad_color: Any, **kwargs) -> dict[str, Any]:
+    def _resize_and_normalize(self, images: list[Image.Image], options: PixelOptions, **kwargs) -> Any:
+        """Return float32 pixels `[B, 3, H, W]` of RGB images; each backend has its own."""
+        raise NotImplementedError
+
+    def _standardize_kwargs(
+        self, *, size: Any, resize_mode: str, pad_color: Any, data_format: Any, **kwargs
+    ) -> dict[str, Any]:
         if not isinstance(size, SizeDict):
             size = SizeDict(**get_size_dict(size, default_to_square=True))
         if not (size.height or 0) > 0 or not (size.width or 0) > 0:
@@ -176,10 +242,13 @@ class TigerFGImageProcessorOptions:
             kwargs[key] = (float(value),) * 3 if isinstance(value, int | float) else tuple(value)
             if len(kwargs[key]) != 3:
                 raise ValueError(f"{key} must be a number or three numbers, got {value}")
-        return {"size": size, "resize_mode": resize_mode, "pad_color": pad_color, **kwargs}
+        if data_format not in (ChannelDimension.FIRST, ChannelDimension.LAST):
+            raise ValueError(f"data_format must be 'channels_first' or 'channels_last', got {data_format!r}")
+        kwargs |= {"size": size, "resize_mode": resize_mode, "pad_color": pad_color}
+        return {"data_format": ChannelDimension(data_format), **kwargs}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the saved form: the class, our options and nothing else, so that the file stays stable."""
+        """Return the saved form: the class and the options of [`TigerFGImageProcessorKwargs`], nothing else."""
         saved = super().to_dict()
         keys = {"image_processor_type", *TigerFGImageProcessorKwargs.__annotations__}
         if self._auto_class is not None:  # else the code that an inherited `auto_map` names is not saved either
@@ -187,58 +256,36 @@ class TigerFGImageProcessorOptions:
         return {key: saved[key] for key in sorted(keys & saved.keys())}
 
 
-def list_images(images: Any) -> list[Any]:
-    """Return one image, a list of images or a batch array as a list of images."""
-    if isinstance(images, np.ndarray | torch.Tensor):
-        return list(images) if images.ndim == 4 else [images]
-    one = isinstance(images, str | bytes | bytearray | memoryview) or not isinstance(images, Sequence)
-    return [images] if one else list(images)
-
-
 class TigerFGImageProcessorPil(TigerFGImageProcessorOptions, PilBackend):
-    """
-    Image processor of TIGER-FG, PIL backend: needs no torchvision.
+    """Image processor of TIGER-FG, PIL backend: needs no torchvision.
 
     Args:
         **kwargs: Any of [`TigerFGImageProcessorKwargs`].
     """
 
-    def _preprocess(
-        self,
-        images: list[Image.Image],
-        size: SizeDict,
-        resize_mode: str,
-        pad_color: tuple[int, int, int],
-        resample: int,
-        do_rescale: bool,
-        rescale_factor: float,
-        do_normalize: bool,
-        image_mean: tuple[float, ...],
-        image_std: tuple[float, ...],
-        return_tensors: str | TensorType | None,
-        **kwargs,
-    ) -> BatchFeature:
+    def _resize_and_normalize(self, images: list[Image.Image], options: PixelOptions, **kwargs) -> np.ndarray:
         # Rescaling and normalisation are one multiplication and one subtraction per channel.
-        scale = np.full((3, 1, 1), rescale_factor if do_rescale else 1.0)
+        scale = np.full((3, 1, 1), options.rescale_factor if options.do_rescale else 1.0)
         shift = np.zeros((3, 1, 1))
-        if do_normalize:
-            scale /= np.reshape(image_std, (3, 1, 1))
-            shift += np.reshape(image_mean, (3, 1, 1)) / np.reshape(image_std, (3, 1, 1))
+        if options.do_normalize:
+            scale /= np.reshape(options.image_std, (3, 1, 1))
+            shift += np.reshape(options.image_mean, (3, 1, 1)) / np.reshape(options.image_std, (3, 1, 1))
         scale, shift = scale.astype(np.float32), shift.astype(np.float32)
 
-        pixel_values = np.empty((len(images), 3, size.height, size.width), dtype=np.float32)
+        height, width = options.size.height, options.size.width
+        pixel_values = np.empty((len(images), 3, height, width), dtype=np.float32)
         for image, output in zip(images, pixel_values, strict=True):
-            plan = plan_resize(image.height, image.width, size, resize_mode)
+            plan = plan_resize(image.height, image.width, options.size, options.resize_mode)
             if plan.source is not None:
                 image = image.crop(plan.source)
-            image = image.resize((plan.width, plan.height), resample)
-            if (plan.height, plan.width) != (size.height, size.width):
-                canvas = Image.new("RGB", (size.width, size.height), pad_color)
+            image = image.resize((plan.width, plan.height), options.resample)
+            if (plan.height, plan.width) != (height, width):
+                canvas = Image.new("RGB", (width, height), options.pad_color)
                 canvas.paste(image, (plan.left, plan.top))
                 image = canvas
             np.multiply(np.asarray(image).transpose(2, 0, 1), scale, out=output)
             output -= shift
-        return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors)
+        return pixel_values
 
 
 __all__ = ["TigerFGImageProcessorPil"]

@@ -1,150 +1,57 @@
 """TGQ-Former models: the connector, and the item embedder around it."""
 
-import copy
-import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-
 import torch
-from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModel, PreTrainedConfig
 from transformers import initialization as init
 from transformers.processing_utils import Unpack
-from transformers.utils import ModelOutput, TransformersKwargs, can_return_tuple
+from transformers.utils import TransformersKwargs, can_return_tuple
 from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_tgq_former import TGQFormerConfig
-from .connector_baselines_tgq_former import (
-    TGQFormerLateFusion,
-    TGQFormerLearnedQueryConnector,
-    TGQFormerMLPConnector,
-    TGQFormerPerceiverResampler,
-    TGQFormerResamplerLayer,
-)
-from .connector_tgq_former import (
-    TGQFormerConnectorOutput,
-    TGQFormerCrossAttention,
-    TGQFormerCrossProjection,
-    TGQFormerGateInput,
-    TGQFormerGateOutput,
-    TGQFormerHybridQueryConnector,
-    TGQFormerLayer,
-)
+from .connector_baselines_tgq_former import TGQFormerLateFusion, TGQFormerResamplerLayer
+from .connector_budget_tgq_former import CONNECTOR_CLASSES, match_connector_budget
+from .connector_tgq_former import TGQFormerCrossAttention, TGQFormerLayer
 from .dual_encoder_tgq_former import check_dual_encoder, encode_images, encode_titles
-
-_CONNECTORS: dict[str, type[nn.Module]] = {
-    "tgq_former": TGQFormerHybridQueryConnector,
-    "q_former": TGQFormerLearnedQueryConnector,
-    "notellm2": TGQFormerLearnedQueryConnector,
-    "perceiver_resampler": TGQFormerPerceiverResampler,
-    "mlp": TGQFormerMLPConnector,
-}
-
-
-@dataclass
-class TGQFormerPair(ModelOutput):
-    """
-    What the frozen dual encoder says of a batch of images and titles.
-
-    Args:
-        image_tokens (`torch.FloatTensor` of shape `(batch, N, d_v)`): image tokens `H_img`.
-        image_embeds (`torch.FloatTensor` of shape `(batch, D)`): global image features `f_img`, L2-normalised.
-        title_tokens (`torch.FloatTensor` of shape `(batch, L, d_t)`, *optional*): title tokens.
-        title_mask (`torch.BoolTensor` of shape `(batch, L)`, *optional*): `True` at real ones.
-        agreement (`torch.FloatTensor` of shape `(batch,)`): `S_title`, cosine of image and title; 0 without a title.
-    """
-
-    image_tokens: torch.FloatTensor | None = None
-    image_embeds: torch.FloatTensor | None = None
-    title_tokens: torch.FloatTensor | None = None
-    title_mask: torch.BoolTensor | None = None
-    agreement: torch.FloatTensor | None = None
+from .language_model_tgq_former import (
+    first_position,
+    language_model_from_config,
+    model_from_pretrained,
+    parameters_of_forward,
+)
+from .layers import l2_normalize
+from .outputs_tgq_former import TGQFormerConnectorOutput, TGQFormerOutput, TGQFormerPair
+from .pretrained import SafePreTrainedModel, check_kwargs
+from .temperature import bounded_scale, clamp_scale_
 
 
-@dataclass
-class TGQFormerOutput(ModelOutput):
-    """
-    Args:
-        embeds (`torch.FloatTensor` of shape `(batch, text width)`): item embeddings, L2-normalised.
-        agreement (`torch.FloatTensor` of shape `(batch,)`, *optional*): `S_title`, cosine of image and title; 0 where
-            one of them is missing.
-        connector_output ([`TGQFormerConnectorOutput`], *optional*): visual tokens, streams and gates; `None` when the
-            batch has no images.
-        last_hidden_state (`torch.FloatTensor` of shape `(batch, Q + L, text width)`): of the language model.
-        logit_scale (`torch.FloatTensor` of shape `()`): clamped inverse temperature.
-        hidden_states, attentions (`tuple[torch.FloatTensor]`, *optional*): of the language model, where asked for.
-    """
-
-    embeds: torch.FloatTensor | None = None
-    agreement: torch.FloatTensor | None = None
-    connector_output: TGQFormerConnectorOutput | None = None
-    last_hidden_state: torch.FloatTensor | None = None
-    logit_scale: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
-
-    def to_tuple(self) -> tuple:
-        return tuple(v.to_tuple() if isinstance(v, ModelOutput) else v for v in self.values())
-
-
-class TGQFormerPreTrainedModel(PreTrainedModel):
+class TGQFormerPreTrainedModel(SafePreTrainedModel):
     """Loading, saving and initialisation of the TGQ-Former models."""
 
     config: TGQFormerConfig
     base_model_prefix = "tgq_former"
-    input_modalities = ("image", "text")
-    supports_gradient_checkpointing = True
     _no_split_modules = ["TGQFormerLayer", "TGQFormerResamplerLayer", "TGQFormerGate"]
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs) -> PreTrainedModel:
-        """As transformers has it, but from safetensors alone: a pickle can run code when it is read."""
-        try:
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **{"use_safetensors": True, **kwargs})
-        except SafetensorError as error:
-            raise OSError(f"The weights of '{pretrained_model_name_or_path}' cannot be read: {error}") from error
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        # Only modules with parameters of their own come here when the code is not transformers' own.
-        if isinstance(module, TGQFormerGateOutput):
-            init.zeros_(module.weight)
-            init.zeros_(module.bias)
-        elif isinstance(module, TGQFormerCrossProjection):
-            init.normal_(module.weight, std=module.in_features**-0.5)
-            init.zeros_(module.bias)
-        elif isinstance(module, TGQFormerGateInput):
-            scale = module.initial_scale().to(module.weight)
-            init.copy_(module.weight, torch.randn_like(module.weight) * scale)
-            init.zeros_(module.bias)
-        elif hasattr(module, "exploratory_queries"):
-            init.normal_(module.exploratory_queries, std=self.config.initializer_range)
-        elif isinstance(module, TGQFormerTemperature):
-            init.constant_(module.logit_scale, self.config.logit_scale_init)
-        else:
-            super()._init_weights(module)
 
 
 class TGQFormerTemperature(nn.Module):
-    """`exp(t)`, bounded with its gradient kept; a module, because adapters save no parameter that stands alone."""
+    """The learnable inverse temperature; a module, because PEFT saves whole modules, not single parameters."""
 
     def __init__(self, config: TGQFormerConfig):
         super().__init__()
         self.maximum = config.logit_scale_max
         self.logit_scale = nn.Parameter(torch.empty(()))
 
+    def init_parameters(self, config: TGQFormerConfig) -> None:
+        """Set the start."""
+        init.constant_(self.logit_scale, config.logit_scale_init)
+
     def forward(self) -> torch.Tensor:
-        scale = self.logit_scale.exp()
-        return scale.clamp(max=self.maximum).detach() + (scale - scale.detach())
+        """Return `exp(logit_scale)`, at most the maximum; a float32 scalar."""
+        return bounded_scale(self.logit_scale, self.maximum)
 
 
 class TGQFormerConnector(TGQFormerPreTrainedModel):
-    """From the dual encoder's tokens to visual tokens of the language model, as `config.connector` says."""
+    """Map tokens of the dual encoder to visual tokens of the language model, as `config.connector` says."""
 
     base_model_prefix = "connector"
     _can_record_outputs = {
@@ -154,8 +61,7 @@ class TGQFormerConnector(TGQFormerPreTrainedModel):
 
     def __init__(self, config: TGQFormerConfig):
         super().__init__(config)
-        # Its own configuration of attention is that of the model around it, hence no sub-configuration.
-        self.network = _CONNECTORS[config.connector](config)
+        self.network = CONNECTOR_CLASSES[config.connector](config)
         self.post_init()
 
     @capture_outputs
@@ -168,19 +74,22 @@ class TGQFormerConnector(TGQFormerPreTrainedModel):
         agreement: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TGQFormerConnectorOutput:
-        r"""
-        image_tokens (`torch.FloatTensor` of shape `(batch, N, d_v)`):
-            Image tokens `H_img`.
-        image_embeds (`torch.FloatTensor` of shape `(batch, D)`, *optional*):
-            Global image features; `"tgq_former"` needs them.
-        title_tokens (`torch.FloatTensor` of shape `(batch, L, d_t)`, *optional*):
-            Title tokens. Without them titles are empty.
-        title_mask (`torch.BoolTensor` of shape `(batch, L)`, *optional*):
-            `True` at real tokens; all by default.
-        agreement (`torch.FloatTensor` of shape `(batch,)`, *optional*):
-            `S_title`; 0 by default.
+        """Compute visual tokens.
+
+        Args:
+            image_tokens (`torch.FloatTensor` of shape `(batch, N, d_v)`):
+                Image tokens `H_img`.
+            image_embeds (`torch.FloatTensor` of shape `(batch, D)`, *optional*):
+                Global image features; the gates of `"tgq_former"` need them.
+            title_tokens (`torch.FloatTensor` of shape `(batch, L, d_t)`, *optional*):
+                Title tokens. `None` means empty titles.
+            title_mask (`torch.BoolTensor` of shape `(batch, L)`, *optional*):
+                `True` at real tokens; all are by default.
+            agreement (`torch.FloatTensor` of shape `(batch,)`, *optional*):
+                `S_title`; 0 by default.
+            kwargs: See `TransformersKwargs`.
         """
-        batch = len(image_tokens)
+        batch = image_tokens.shape[0]
         if title_tokens is None:
             title_tokens = image_tokens.new_zeros(batch, 1, self.config.title_width)
             title_mask = torch.zeros(batch, 1, dtype=torch.bool, device=image_tokens.device)
@@ -192,18 +101,32 @@ class TGQFormerConnector(TGQFormerPreTrainedModel):
 
 
 class TGQFormerModel(TGQFormerPreTrainedModel):
-    """
-    Item embedder (TGQ-Former, arXiv 2605.17366): dual encoder, connector, language model.
+    """Embed items by a frozen dual encoder, a connector and a language model (TGQ-Former, arXiv 2605.17366).
 
-    An item without a title is embedded from its picture and what else its text says; an item without a picture from
-    its text alone, its visual tokens masked.
+    An item without a title is embedded from its image and the rest of its text. An item without an image is embedded
+    from its text only; its visual tokens are masked.
 
-    ```python
-    >>> model = TGQFormerModel.from_pretrained(path)  # doctest: +SKIP
-    >>> inputs = processor(images=[photo], text=[{"title": "red mug"}], return_tensors="pt")  # doctest: +SKIP
-    >>> embeds = model(**inputs).embeds  # doctest: +SKIP
-
-    ```
+    Example:
+        >>> import torch
+        >>> from transformers import BertConfig, CLIPConfig
+        >>> from tiger_fg_hf import TGQFormerConfig, TGQFormerModel
+        >>> size = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64)
+        >>> clip = CLIPConfig(
+        ...     text_config=dict(vocab_size=100, eos_token_id=2, **size),
+        ...     vision_config=dict(image_size=32, patch_size=8, **size),
+        ...     projection_dim=16,
+        ... )
+        >>> config = TGQFormerConfig(
+        ...     dual_encoder_config=clip,
+        ...     text_config=BertConfig(vocab_size=100, **size),
+        ...     connector_hidden_size=32,
+        ...     connector_num_layers=1,
+        ...     connector_num_attention_heads=4,
+        ... )
+        >>> model = TGQFormerModel(config).eval()
+        >>> title, prompt = torch.tensor([[5, 6, 2]]), torch.tensor([[7, 8, 9]])
+        >>> model(torch.rand(1, 3, 32, 32), title_input_ids=title, input_ids=prompt).embeds.shape
+        torch.Size([1, 32])
     """
 
     main_input_name = "pixel_values"
@@ -213,16 +136,16 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         self.dual_encoder = AutoModel.from_config(config.dual_encoder_config)
         check_dual_encoder(self.dual_encoder)
         self.connector = TGQFormerConnector._from_config(config)
-        self.language_model = _language_model_from_config(config.text_config)
-        takes = _parameters_of_forward(self.language_model)
-        words = self.get_input_embeddings().weight.shape[1]
-        if words != config.token_width:
+        self.language_model = language_model_from_config(config.text_config)
+        parameters = parameters_of_forward(self.language_model)
+        word_width = self.get_input_embeddings().weight.shape[1]
+        if word_width != config.token_width:
             raise ValueError(
-                f"{type(self.language_model).__name__} cannot read visual tokens: its word embeddings are {words} "
-                f"wide, not {config.token_width} as its configuration tells."
+                f"{type(self.language_model).__name__} cannot read visual tokens: its word embeddings are "
+                f"{word_width} wide, not {config.token_width} as its configuration tells."
             )
-        self._language_model_kwargs = {"use_cache": False} if "use_cache" in takes else {}
-        self._first_position = _first_position(self.language_model)
+        self._language_model_kwargs = {"use_cache": False} if "use_cache" in parameters else {}
+        self._first_position = first_position(self.language_model)
         self.late_fusion = TGQFormerLateFusion(config) if config.connector == "notellm2" else None
         self.temperature = TGQFormerTemperature(config)
         self.post_init()
@@ -240,33 +163,33 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         language_model_kwargs: dict | None = None,
         **config_kwargs,
     ) -> "TGQFormerModel":
-        """
-        A fresh connector between pretrained models.
+        """Build a model from pretrained parts, with a new connector.
 
         Args:
             vision (`str`): Hub id or folder of an image-text dual encoder, or of a joint TIGER-FG.
             language_model (`str` or `PreTrainedConfig`): Hub id or folder of a language model, or the configuration of
-                one that starts from scratch.
-            matched_connector (`str`, *optional*): another connector in place of the one that `config_kwargs` describe,
-                with as many parameters; see [`match_connector_budget`].
-            dtype (`torch.dtype`): of all weights; float32 by default, whatever they were saved in.
+                one to be trained from scratch.
+            matched_connector (`str`, *optional*): Connector to build instead of that of `config_kwargs`, with the same
+                number of parameters; see [`match_connector_budget`].
+            dtype (`torch.dtype`): Dtype of all weights; float32 by default, whatever the dtype of the parts.
             attn_implementation (`str`, *optional*): `"eager"`, `"sdpa"`, ...
-            vision_kwargs, language_model_kwargs (`dict`, *optional*): for their `from_pretrained` (`revision`, ...).
-            config_kwargs: fields of [`TGQFormerConfig`].
+            vision_kwargs (`dict`, *optional*): For `from_pretrained` of the dual encoder (`revision`, ...).
+            language_model_kwargs (`dict`, *optional*): For `from_pretrained` of the language model.
+            config_kwargs: Fields of [`TGQFormerConfig`].
+
+        Returns:
+            The model in evaluation mode.
 
         Raises:
             ValueError: `vision` is no dual encoder, or `language_model` cannot read visual tokens.
-            TypeError: one of `config_kwargs` is no field of the configuration.
+            TypeError: One of `config_kwargs` is not a field of the configuration.
         """
-        unknown = config_kwargs.keys() - {field.name for field in fields(cls.config_class)}
-        if unknown:
-            raise TypeError(f"{cls.config_class.__name__} has no field {', '.join(sorted(unknown))}.")
-        # A text encoder's pooling head is left out below: nothing here reads it.
-        dual_encoder = _pretrained(vision, dtype, vision_kwargs)
+        cls.config_class.check_field_names(config_kwargs)
+        dual_encoder = model_from_pretrained(vision, dtype, vision_kwargs)
         check_dual_encoder(dual_encoder, vision)
         text_model = None
         if isinstance(language_model, str):
-            text_model = _pretrained(language_model, dtype, language_model_kwargs)
+            text_model = model_from_pretrained(language_model, dtype, language_model_kwargs)
         text_config = language_model if text_model is None else text_model.config
         config = cls.config_class(dual_encoder_config=dual_encoder.config, text_config=text_config, **config_kwargs)
         if matched_connector is not None:
@@ -274,14 +197,17 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         model = cls._from_config(config, dtype=dtype, attn_implementation=attn_implementation)
         model.dual_encoder.load_state_dict(dual_encoder.state_dict())
         if text_model is not None:
+            # The checkpoint may have a pooling head, which is not built.
             kept = model.language_model.state_dict().keys()
             model.language_model.load_state_dict({k: v for k, v in text_model.state_dict().items() if k in kept})
         return model.eval()
 
     def get_input_embeddings(self) -> nn.Module:
+        """Return the word embeddings of the language model."""
         return self.language_model.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the word embeddings of the language model."""
         self.language_model.set_input_embeddings(value)
 
     @torch.no_grad()
@@ -291,17 +217,21 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         title_input_ids: torch.Tensor | None = None,
         title_attention_mask: torch.Tensor | None = None,
     ) -> TGQFormerPair:
-        """
-        What the dual encoder says of images `[B, 3, H, W]` and titles `[B, L]`, for [`embed`].
+        """Encode images and titles by the frozen dual encoder, for [`embed`].
 
-        It is frozen and no gradient goes through it, so that a training which shows a listing again can keep this.
+        No gradient passes through it, so training can compute this once per listing and keep it.
+
+        Args:
+            pixel_values (`torch.FloatTensor` of shape `(batch, 3, H, W)`): Images.
+            title_input_ids (`torch.LongTensor` of shape `(batch, L)`, *optional*): Titles.
+            title_attention_mask (`torch.LongTensor` of shape `(batch, L)`, *optional*): 1 at real tokens.
         """
         image = encode_images(self.dual_encoder, pixel_values)
-        image_embeds = nn.functional.normalize(image.pooler_output, dim=-1)
+        image_embeds = l2_normalize(image.pooler_output)
         pair = TGQFormerPair(
             image_tokens=image.last_hidden_state,
             image_embeds=image_embeds,
-            agreement=image_embeds.new_zeros(len(image_embeds)),
+            agreement=image_embeds.new_zeros(image_embeds.shape[0]),
         )
         if title_input_ids is None:
             return pair
@@ -309,29 +239,31 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
             title_attention_mask = torch.ones_like(title_input_ids)
         title = encode_titles(self.dual_encoder, title_input_ids, title_attention_mask)
         pair.title_tokens, pair.title_mask = title.last_hidden_state, title_attention_mask.bool()
-        cosine = (image_embeds * nn.functional.normalize(title.pooler_output, dim=-1)).sum(dim=-1)
+        cosine = (image_embeds * l2_normalize(title.pooler_output)).sum(dim=-1)
         pair.agreement = torch.where(pair.title_mask.any(dim=-1), cosine, torch.zeros_like(cosine))
         return pair
 
     @property
     def metadata_gate(self) -> nn.Module | None:
-        """The gate that is told `S_title`; None where the connector has none."""
+        """The gate that reads `S_title`; `None` if the connector has none."""
         return getattr(self.connector.network, "metadata_gate", None)
 
     def calibrate_agreement(self, agreement: torch.Tensor) -> None:
-        """
-        Makes a fresh metadata gate hear `S_title` as far as it differs between listings, whatever its unit.
+        """Standardise `S_title` in the first layer of a new metadata gate; does nothing without such a gate.
 
-        Cosines of a dual encoder lie close together: as they are, the other signals drown them. The gate's first layer
-        takes in that they count in standard deviations from their mean. Without such a gate nothing changes.
+        Cosines of a dual encoder differ little between listings, so the other signals of the gate would drown them.
 
         Args:
-            agreement (`torch.Tensor` of shape `(N,)`): `S_title` of listings like those of the training, as
-                [`encode_pair`] gives it. Where all are equal, as without titles, they only lose their mean.
+            agreement (`torch.Tensor` of shape `(N,)`): `S_title` of listings like those of the training, from
+                [`encode_pair`]. If all are equal, as without titles, only their mean is subtracted.
         """
         if self.metadata_gate is not None:
             std = float(agreement.double().std(correction=0))
             self.metadata_gate.hidden.standardise_first(float(agreement.double().mean()), std if std > 0 else 1.0)
+
+    def clamp_logit_scale_(self) -> None:
+        """Clamp `logit_scale` in place to the bound; call it after each optimizer step."""
+        clamp_scale_(self.temperature.logit_scale, self.config.logit_scale_max)
 
     def embed(
         self,
@@ -341,7 +273,16 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         image_mask: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TGQFormerOutput:
-        """Item embeddings of what [`encode_pair`] returned and of prompts; see `forward`."""
+        """Embed items from the output of [`encode_pair`] and prompts.
+
+        Args:
+            pair ([`TGQFormerPair`], *optional*): Encoded images and titles; `None` if no item has an image.
+            input_ids (*optional*): See `forward`.
+            attention_mask (*optional*): See `forward`.
+            image_mask (*optional*): See `forward`.
+            kwargs: See `TransformersKwargs`.
+        """
+        check_kwargs(self, kwargs)
         states, masks = [], []
         connected = visual = None
         if pair is not None:
@@ -349,7 +290,7 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
                 image_mask = image_mask.bool()
                 agreement = torch.where(image_mask, pair.agreement, torch.zeros_like(pair.agreement))
                 pair = TGQFormerPair(**{**pair, "agreement": agreement})
-            connected = self.connector(**pair, **kwargs)
+            connected = self.connector(**pair, return_dict=True, **kwargs)
             visual = connected.tokens
             states.append(visual)
             has_image = torch.ones_like(visual[:, 0, 0], dtype=torch.bool) if image_mask is None else image_mask
@@ -358,35 +299,36 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
             states.append(self.get_input_embeddings()(input_ids))
             masks.append(torch.ones_like(input_ids) if attention_mask is None else attention_mask.long())
         mask = torch.cat(masks, dim=1)
-        inputs = torch.cat([part.to(states[-1].dtype) for part in states], dim=1)
         output = self.language_model(
-            inputs_embeds=inputs,
+            inputs_embeds=torch.cat([part.to(states[-1].dtype) for part in states], dim=1),
             attention_mask=mask,
-            # Only real tokens count, so that padding on either side changes nothing.
+            # Only real tokens are counted, so that padding on either side changes nothing.
             position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0) + self._first_position,
             return_dict=True,
             **self._language_model_kwargs,
             **kwargs,
         )
-        hidden = output.last_hidden_state
-        if self.config.pooling == "mean":
-            weights = (mask / mask.sum(dim=1, keepdim=True).clamp(min=1)).to(hidden.dtype)
-            pooled = torch.einsum("bl,bld->bd", weights, hidden)
-        else:
-            last = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).argmax(dim=1)
-            pooled = hidden[torch.arange(len(hidden), device=hidden.device), last]
+        pooled = self._pool(output.last_hidden_state, mask)
         if self.late_fusion is not None and visual is not None:
             fused = self.late_fusion(visual.mean(dim=1), pooled)
             pooled = fused if image_mask is None else torch.where(image_mask[:, None], fused, pooled)
         return TGQFormerOutput(
-            embeds=nn.functional.normalize(pooled, dim=-1),
+            embeds=l2_normalize(pooled),
             agreement=None if pair is None else pair.agreement,
             connector_output=connected,
-            last_hidden_state=hidden,
+            last_hidden_state=output.last_hidden_state,
             logit_scale=self.temperature(),
             hidden_states=output.get("hidden_states"),
             attentions=output.get("attentions"),
         )
+
+    def _pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Pool states `[B, L, d]` of real tokens to `[B, d]` as `config.pooling` says."""
+        if self.config.pooling == "mean":
+            weights = (mask / mask.sum(dim=1, keepdim=True).clamp(min=1)).to(states.dtype)
+            return torch.einsum("bl,bld->bd", weights, states)
+        last = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).argmax(dim=1)
+        return states[torch.arange(states.shape[0], device=states.device), last]
 
     @can_return_tuple
     def forward(
@@ -399,97 +341,39 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         image_mask: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> TGQFormerOutput:
-        r"""
-        pixel_values (`torch.FloatTensor` of shape `(batch, 3, H, W)`, *optional*):
-            Item images. `None` when no item of the batch has one.
-        title_input_ids, title_attention_mask (`torch.LongTensor` of shape `(batch, L)`, *optional*):
-            Titles for the dual encoder; a row of zeros in the mask is an item without title.
-        input_ids, attention_mask (`torch.LongTensor` of shape `(batch, L')`, *optional*):
-            Prompts for the language model, which follow the visual tokens.
-        image_mask (`torch.LongTensor` of shape `(batch,)`, *optional*):
-            1 at items with an image, 0 at items without; their pixels are ignored.
+        """Embed items.
+
+        Args:
+            pixel_values (`torch.FloatTensor` of shape `(batch, 3, H, W)`, *optional*):
+                Item images. `None` if no item of the batch has one.
+            title_input_ids (`torch.LongTensor` of shape `(batch, L)`, *optional*):
+                Titles for the dual encoder.
+            title_attention_mask (`torch.LongTensor` of shape `(batch, L)`, *optional*):
+                1 at real tokens, 0 at padding; a row of zeros is an item without a title.
+            input_ids (`torch.LongTensor` of shape `(batch, L')`, *optional*):
+                Prompts for the language model, which follow the visual tokens.
+            attention_mask (`torch.LongTensor` of shape `(batch, L')`, *optional*):
+                1 at real tokens, 0 at padding.
+            image_mask (`torch.LongTensor` of shape `(batch,)`, *optional*):
+                1 at items with an image, 0 at items without; their pixels are ignored.
+            kwargs: See `TransformersKwargs`.
 
         Raises:
-            ValueError: neither images nor prompts, or not as many of one as of another.
+            TypeError: An argument is unknown.
+            ValueError: There are neither images nor prompts, or their numbers differ.
         """
+        check_kwargs(self, kwargs)
         if pixel_values is None and input_ids is None:
             raise ValueError("An item needs `pixel_values`, `input_ids` or both; neither was given.")
         given = {"pixel_values": pixel_values, "title_input_ids": title_input_ids, "input_ids": input_ids}
-        sizes = {name: len(value) for name, value in given.items() if value is not None}
-        if len(set(sizes.values())) > 1:
+        sizes = {name: value.shape[0] for name, value in given.items() if value is not None}
+        first, *others = sizes.values()
+        if any(size != first for size in others):
             raise ValueError(f"The inputs are of different numbers of items: {sizes}.")
         pair = None
         if pixel_values is not None:
             pair = self.encode_pair(pixel_values, title_input_ids, title_attention_mask)
         return self.embed(pair, input_ids, attention_mask, image_mask, **kwargs)
-
-
-def match_connector_budget(config: TGQFormerConfig, connector: str) -> TGQFormerConfig:
-    """
-    A copy of `config` for another `connector`, with as many parameters as that of `config`.
-
-    Parameters grow linearly with `connector_intermediate_size`, which is chosen for it.
-
-    Raises:
-        ValueError: there is no such connector, or it is larger at any size.
-    """
-    if connector not in _CONNECTORS:
-        raise ValueError(f"The connector must be one of {', '.join(_CONNECTORS)}, got {connector!r}.")
-    budget = _connector_parameters(config)
-    other = copy.deepcopy(config)
-    other.connector = connector
-    counts = []
-    for size in (1, 2):
-        other.connector_intermediate_size = size
-        counts.append(_connector_parameters(other))
-    size = 1 + round((budget - counts[0]) / (counts[1] - counts[0]))
-    if size < 1:
-        raise ValueError(f"A {connector} connector has {counts[0]:,} parameters at least, more than {budget:,}.")
-    other.connector_intermediate_size = size
-    return other
-
-
-def _connector_parameters(config: TGQFormerConfig) -> int:
-    with torch.device("meta"):
-        count = sum(parameter.numel() for parameter in _CONNECTORS[config.connector](config).parameters())
-        if config.connector == "notellm2":
-            count += sum(parameter.numel() for parameter in TGQFormerLateFusion(config).parameters())
-    return count
-
-
-def _parameters_of_forward(language_model: PreTrainedModel) -> Mapping[str, inspect.Parameter]:
-    """
-    Raises:
-        ValueError: it cannot read visual tokens.
-    """
-    takes = inspect.signature(type(language_model).forward).parameters
-    missing = [name for name in ("inputs_embeds", "attention_mask", "position_ids") if name not in takes]
-    if missing:
-        raise ValueError(
-            f"{type(language_model).__name__} cannot read visual tokens: its forward takes no {', '.join(missing)}."
-        )
-    return takes
-
-
-def _first_position(language_model: PreTrainedModel) -> int:
-    """0, but for RoBERTa and its kin, which count from behind the padding index."""
-    for name, module in language_model.named_modules():
-        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            return module.padding_idx + 1
-    return 0
-
-
-def _pretrained(source: str, dtype: torch.dtype, kwargs: dict | None) -> PreTrainedModel:
-    model = AutoModel.from_pretrained(source, dtype=dtype, **{"use_safetensors": True, **(kwargs or {})})
-    model.config._name_or_path = ""  # a local folder's path is nobody's business once its weights are in a new model
-    return model
-
-
-def _language_model_from_config(config: PreTrainedConfig) -> PreTrainedModel:
-    """Without the pooling head of those that let it be left out: its weights would never be used."""
-    model_class = AutoModel._model_mapping[type(config)]
-    takes = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
-    return model_class._from_config(config, **({"add_pooling_layer": False} if takes else {}))
 
 
 __all__ = ["TGQFormerConnector", "TGQFormerModel", "TGQFormerPreTrainedModel"]

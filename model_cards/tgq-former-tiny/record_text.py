@@ -1,4 +1,4 @@
-"""Product records as the text that models read."""
+"""Product records as text: the one place that folds attributes, maps columns and renders what models read."""
 
 import json
 import re
@@ -8,51 +8,180 @@ from collections.abc import Mapping, Sequence
 from numbers import Number
 from typing import Any
 
+from .html_text import strip_html
+
+SCHEMA = ("item_id", "image", "title", "category", "attributes", "box", "query_image")
+"""The names that a record can have, in order."""
+
+ATTRIBUTE_PREFIX = "attributes."
+"""Start of the name of a column that is one attribute, or holds several: `attributes.color`."""
+
+_LIST_SEPARATOR = ", "
 # Control characters that are not white space, lone surrogates (which cannot be encoded) and the byte-order mark.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff]")
-# As catalogs are read for training.
-_LIST_SEPARATOR = ", "
+
+
+def value_text(value: Any, name: str = "value") -> str:
+    """Return a value of a record as text, without white space around it.
+
+    `None` and NaN give `""`. Lists are joined by `", "` without their empty elements, a mapping becomes JSON text, and
+    everything else is what `str` makes of it.
+
+    Args:
+        value: Any value of a record.
+        name: The value's name in error messages.
+
+    Raises:
+        ValueError: If the value is, or holds, bytes.
+
+    Example:
+        >>> value_text(["red", None, 2.5]), value_text(float("nan")), value_text({"width": 3})
+        ('red, 2.5', '', '{"width": 3}')
+    """
+    if value is None or (isinstance(value, Number) and value != value):
+        return ""
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise ValueError(f"{name} must be text, a number, a list or a mapping, got {type(value).__name__}")
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)  # the order of a set differs between processes
+    if isinstance(value, list | tuple):
+        return _LIST_SEPARATOR.join(filter(None, (value_text(element, name) for element in value)))
+    if isinstance(value, Mapping):
+        return json.dumps(dict(value), ensure_ascii=False, default=str)
+    return str(value).strip()
+
+
+def fold_attributes(row: Mapping[str, Any]) -> dict[str, str] | None:
+    """Fold the columns `attributes` and `attributes.<name>` of a row into one dict.
+
+    A mapping, or a JSON object as text, gives all its entries. Any other value gives one attribute, named by its
+    column: `attributes.color` is `color`, and plain text in the column `attributes` is `attributes`. Later columns
+    replace entries of the same name.
+
+    Args:
+        row: A row of a catalog or a record; other keys are ignored.
+
+    Returns:
+        The attributes as text, without empty ones, or `None` if there are none.
+
+    Raises:
+        ValueError: If text that starts like a JSON object is not one, or a value is bytes; the message names it.
+
+    Example:
+        >>> fold_attributes({"attributes": '{"color": "teal", "size": null}', "attributes.use": ["tea", "soup"]})
+        {'color': 'teal', 'use': 'tea, soup'}
+        >>> fold_attributes({"title": "Mug"}) is None
+        True
+    """
+    attributes: dict[str, str] = {}
+    for column, value in row.items():
+        if column != "attributes" and not column.startswith(ATTRIBUTE_PREFIX):
+            continue
+        if isinstance(value, str) and value.lstrip().startswith("{"):
+            try:
+                value = json.loads(value)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{column} is not valid JSON ({error}): {value[:80]!r}") from None
+        entries = value if isinstance(value, Mapping) else {column.removeprefix(ATTRIBUTE_PREFIX): value}
+        for name, entry in entries.items():
+            text = value_text(entry, column if entries is not value else f"{column}[{name!r}]")
+            if text:
+                attributes[str(name)] = text
+    return attributes or None
+
+
+def map_columns(row: Mapping[str, Any], columns: Mapping[str, str | Sequence[str]] | None) -> Mapping[str, Any]:
+    """Give a row of an unmapped source the names of the schema.
+
+    Names that the row already has are kept, so that rows of a loaded catalog and records pass unchanged, and mapping
+    twice is mapping once.
+
+    Args:
+        row: A row of any source.
+        columns: Schema name to source column. `attributes` may name several columns; each becomes
+            `attributes.<column>`, unless the row has such columns or an `attributes` that is not one of the sources.
+
+    Returns:
+        The row itself if there is nothing to map, or else a new dict that also keeps the unused columns.
+
+    Example:
+        >>> map_columns({"name": "Mug", "color": "teal"}, {"title": "name", "attributes": ["color", "size"]})
+        {'name': 'Mug', 'color': 'teal', 'title': 'Mug', 'attributes.color': 'teal'}
+    """
+    mapped: dict[str, Any] = {}
+    for name, source in (columns or {}).items():
+        sources = [source] if isinstance(source, str) else source
+        if name != "attributes":
+            if name not in row and sources[0] in row:
+                mapped[name] = row[sources[0]]
+        elif not any(column.startswith(ATTRIBUTE_PREFIX) for column in row) and (name not in row or name in sources):
+            mapped |= {ATTRIBUTE_PREFIX + column: row[column] for column in sources if column in row}
+    if not mapped:
+        return row
+    if ATTRIBUTE_PREFIX + "attributes" in mapped:
+        row = {name: value for name, value in row.items() if name != "attributes"}
+    return {**row, **mapped}
+
+
+def clean_text(text: str, *, keep_html: bool = False) -> str:
+    r"""Normalise text to Unicode NFC, remove HTML and control characters, and collapse white space.
+
+    Args:
+        text: Any text.
+        keep_html: Whether to keep HTML tags and entities; see `strip_html`.
+
+    Example:
+        >>> clean_text("  Linen&nbsp;<b>shirt</b>\n ")
+        'Linen shirt'
+    """
+    text = unicodedata.normalize("NFC", text if keep_html else strip_html(text))
+    return " ".join(_UNPRINTABLE.sub("", text).split())
 
 
 class RecordTemplate:
-    """
-    Renders a product record as a list of segments; one whose fields are not all present is left out.
+    """Renders a product record as a list of segments, leaving out each segment whose fields are not all present.
 
     Args:
         text_template: Segments such as `"Category: {category}"`. `{attributes}` stands for the rendered attributes,
             any other field for the value of that key of the record.
-        text_separator: What joins the segments.
-        attribute_template: How one attribute is rendered, with the fields `{name}` and `{value}`.
-        attribute_separator: What joins the attributes.
+        text_separator: Text between two segments.
+        attribute_template: One attribute, with the fields `{name}` and `{value}`.
+        attribute_separator: Text between two attributes.
+        keep_html: Whether to keep HTML tags and entities; see `strip_html`.
 
     Raises:
         ValueError: If a template has no field, a field that is not a bare name, or a field that cannot occur there.
+
+    Example:
+        >>> template = RecordTemplate(["{title}", "in {category}", "{attributes}"])
+        >>> template.render({"title": "Linen shirt", "attributes": {"color": "blue", "size": None}})
+        'Linen shirt | color: blue'
     """
 
     def __init__(
-        self, text_template: Sequence[str], text_separator: str, attribute_template: str, attribute_separator: str
+        self,
+        text_template: Sequence[str],
+        text_separator: str = " | ",
+        attribute_template: str = "{name}: {value}",
+        attribute_separator: str = ", ",
+        keep_html: bool = False,
     ):
         if isinstance(text_template, str):
             raise ValueError(f"text_template must be a list of segments, got the string {text_template!r}")
         self._segments = [(segment, _template_fields(segment)) for segment in text_template]
         if not {"value"} <= _template_fields(attribute_template) <= {"name", "value"}:
             raise ValueError(f"attribute_template must use {{value}} and may use {{name}}, got {attribute_template!r}")
+        self._fields = sorted({field for _, fields in self._segments for field in fields})
+        self._known = {*SCHEMA, *self._fields}
         self._separator = text_separator
         self._attribute_template = attribute_template
         self._attribute_separator = attribute_separator
+        self._keep_html = keep_html
 
-    def render_all(self, text: Any) -> list[str]:
-        """
-        Render one record or a list of them; see `render`.
-
-        Raises:
-            ValueError: If there are none, or one cannot be rendered; the message names it.
-        """
-        texts = text if isinstance(text, Sequence) and not isinstance(text, str) else [text]
-        if not texts:
-            raise ValueError("text is empty: pass at least one text")
+    def render_all(self, records: Sequence[str | Mapping[str, Any] | None]) -> list[str]:
+        """Render each of several records; see `render`. Errors name the position of the record."""
         rendered = []
-        for index, record in enumerate(texts):
+        for index, record in enumerate(records):
             try:
                 rendered.append(self.render(record))
             except ValueError as error:
@@ -60,69 +189,91 @@ class RecordTemplate:
         return rendered
 
     def render(self, record: str | Mapping[str, Any] | None) -> str:
-        """
-        Render a product record to the text that the model reads.
+        """Render a product record to the text that the model reads.
 
-        Text is normalised to Unicode NFC, white space is collapsed, and control characters are removed. A value may be
-        a string, a number or a list of those, which is joined by `", "`. `None`, NaN and blank values count as
-        missing, and keys that no segment of the template names are ignored.
+        Text is normalised to Unicode NFC, white space is collapsed, and HTML and control characters are removed.
+        `None`, NaN and blank values count as missing; see `value_text` for the others. Keys that no segment names are
+        ignored.
 
         Args:
-            record: A record such as `{"title": ..., "category": ..., "attributes": {name: value}}`, a string (used as
-                it is, without the template), or `None`. Attributes may also be JSON text, or keys `attributes.<name>`
-                as in rows of a loaded catalog.
+            record: A record such as `{"title": ..., "category": ..., "attributes": {name: value}}`, a row of a catalog
+                (see `fold_attributes`), a string, which is used without the template, or `None`.
 
         Returns:
-            The text; `""` if there is nothing to say.
+            The text, or `""` if the record has none.
 
         Raises:
-            ValueError: If the record or one of its values is of another type.
+            ValueError: If the record is of another type, one of its values cannot be read as text, or it has other
+                keys but none that the template or the schema names.
         """
         if record is None or isinstance(record, str):
-            return clean_text(record or "")
-        if not isinstance(record, Mapping):
-            raise ValueError(f"expected a string, a record (dict) or None, got {type(record).__name__}")
+            return self._clean(record or "")
+        self._check_names(record)
+        return self._join(record, self._segments)
+
+    def render_part(self, record: str | Mapping[str, Any] | None, segments: Sequence[str]) -> str:
+        """Render other segments of a record, such as `["{title}"]`; a string stands for any of them."""
+        if record is None or isinstance(record, str):
+            return self._clean(record or "")
+        return self._join(record, [(segment, _template_fields(segment)) for segment in segments])
+
+    def _join(self, record: Mapping[str, Any], template: Sequence[tuple[str, set[str]]]) -> str:
         values: dict[str, str] = {}
         segments = []
-        for segment, fields in self._segments:
+        for segment, fields in template:
             for field in fields - values.keys():
-                if field == "attributes":
-                    values[field] = self._render_attributes(_attributes_of(record))
-                else:
-                    values[field] = render_value(record.get(field), field)
+                values[field] = self._value(record, field)
             if all(values[field] for field in fields):
                 segments.append(segment.format_map(values))
         return self._separator.join(segments)
 
-    def _render_attributes(self, attributes: Mapping[str, Any]) -> str:
+    def _check_names(self, record: Mapping[str, Any]) -> None:
+        """Refuse a record that has names, but none of the template and none but those of the schema."""
+        if not isinstance(record, Mapping):
+            raise ValueError(f"expected a string, a record (dict) or None, got {type(record).__name__}")
+        attributes = any(name.startswith(ATTRIBUTE_PREFIX) for name in record)
+        if not attributes and record.keys().isdisjoint(self._fields) and not record.keys() <= self._known:
+            raise ValueError(
+                f"the record has no field of the text template ({', '.join(self._fields)}), only "
+                f"{', '.join(map(repr, record))}; rename its fields, map them with `columns`, or pass None for no text"
+            )
+
+    def _value(self, record: Mapping[str, Any], field: str) -> str:
+        if field != "attributes":
+            return self._clean(value_text(record.get(field), field))
         rendered = []
-        for name, value in attributes.items():
-            value = render_value(value, f"attributes[{name!r}]")
-            if value:
-                rendered.append(self._attribute_template.format(name=clean_text(str(name)), value=value))
+        for name, value in (fold_attributes(record) or {}).items():
+            if value := self._clean(value):
+                rendered.append(self._attribute_template.format(name=self._clean(name), value=value))
         return self._attribute_separator.join(rendered)
 
+    def _clean(self, text: str) -> str:
+        return clean_text(text, keep_html=self._keep_html)
 
-def _attributes_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    attributes = record.get("attributes")
-    if isinstance(attributes, str) and attributes.lstrip().startswith("{"):
-        try:
-            attributes = json.loads(attributes)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"attributes is no valid JSON ({error}): {attributes[:80]!r}") from None
-    if attributes is not None and not isinstance(attributes, Mapping):
-        raise ValueError(f"attributes must be a dict, got {type(attributes).__name__}")
-    spread = {name: value for name, value in record.items() if name.startswith("attributes.")}
-    return {**(attributes or {}), **{name.removeprefix("attributes."): value for name, value in spread.items()}}
+
+def check_mapping(columns: Mapping[str, str | Sequence[str]]) -> None:
+    """Check that a mapping goes from names of the schema to source columns.
+
+    Raises:
+        ValueError: If a name is not in the schema, or maps to several columns and is not `attributes`.
+    """
+    for name, source in columns.items():
+        if name not in SCHEMA:
+            raise ValueError(f"columns: {name!r} is not in the schema, expected one of {', '.join(SCHEMA)}")
+        if name != "attributes" and not isinstance(source, str):
+            raise ValueError(f"columns: {name!r} takes one source column, found {source!r}")
 
 
 def tokenize_texts(tokenizer: Any, texts: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    `input_ids` and `attention_mask` of texts; the row of an empty one is all padding, special tokens included.
+    """Tokenize texts; the row of an empty text is all padding, without special tokens.
 
     Args:
         tokenizer: Any transformers tokenizer with a padding token.
-        options: For its call, padding among them.
+        texts: The texts.
+        options: Arguments of the tokenizer's call, padding among them.
+
+    Returns:
+        `input_ids` and `attention_mask`.
     """
     # Some tokenizers return no token at all for "", so that a batch of empty texts would have no columns.
     encoding = tokenizer([text or "-" for text in texts], **options, return_attention_mask=True)
@@ -132,6 +283,14 @@ def tokenize_texts(tokenizer: Any, texts: Sequence[str], options: Mapping[str, A
             encoding["input_ids"][row] = [tokenizer.pad_token_id] * length
             encoding["attention_mask"][row] = [0] * length
     return dict(encoding)
+
+
+def exceeds_length(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[bool]:
+    """Return for each text whether it has more than `max_length` tokens, special tokens included."""
+    if not texts:
+        return []
+    encoding = tokenizer(list(texts), truncation=False, padding=False, verbose=False)
+    return [len(ids) > max_length for ids in encoding["input_ids"]]
 
 
 def _template_fields(template: str) -> set[str]:
@@ -145,26 +304,3 @@ def _template_fields(template: str) -> set[str]:
     if not fields or not plain:
         raise ValueError(f"the template {template!r} needs one or more fields, all of them bare names like {{title}}")
     return fields
-
-
-def clean_text(text: str) -> str:
-    """NFC, without control characters, every run of white space as one space."""
-    return " ".join(_UNPRINTABLE.sub("", unicodedata.normalize("NFC", text)).split())
-
-
-def render_value(value: Any, name: str) -> str:
-    """
-    One value of a record as text; `""` where it is missing.
-
-    Raises:
-        ValueError: If it is of another type; `name` says which value.
-    """
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return clean_text(value)
-    if isinstance(value, Number):
-        return str(value) if value == value else ""  # NaN, which marks a missing value in data frames
-    if isinstance(value, list | tuple):
-        return _LIST_SEPARATOR.join(filter(None, (render_value(element, name) for element in value)))
-    raise ValueError(f"{name} must be a string, a number or a list of those, got {type(value).__name__}")

@@ -1,12 +1,12 @@
-"""Configurations of TIGER-FG: the query tower, the item tower, and the joint model that holds both."""
-
-from dataclasses import fields
+"""Configurations of TIGER-FG: the query tower, the item tower, and the joint model with both."""
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-# DINOv3 ViT-B/16: the query backbone whose 85,660,416 parameters are the count the paper reports.
+from .pretrained_config import CheckedConfig
+
+# DINOv3 ViT-B/16 has 85,660,416 parameters, the number that the paper reports for its query encoder.
 _VISION_DEFAULT = SubConfigSpec(
     config_class=AutoConfig,
     model_type="dinov3_vit",
@@ -20,27 +20,52 @@ _VISION_DEFAULT = SubConfigSpec(
 _TEXT_DEFAULT = SubConfigSpec(config_class=AutoConfig, model_type="bert")
 
 
-@strict
-class TigerFGQueryConfig(PreTrainedConfig):
-    r"""
-    Configuration of [`TigerFGQueryModel`]: a vision encoder and a projection.
+def patch_size_of(vision_config: PreTrainedConfig) -> tuple[int, int]:
+    """Return height and width in pixels of the patches of a vision encoder.
 
-    Reads the folder of a joint [`TigerFGModel`] as well as that of a saved query tower.
+    Raises:
+        ValueError: The encoder has no single grid of patches, such as ResNet, ConvNeXt or Swin.
+
+    Example:
+        >>> from transformers import ViTConfig
+        >>> patch_size_of(ViTConfig(patch_size=16))
+        (16, 16)
+    """
+    patch = getattr(vision_config, "patch_size", None)
+    # Hierarchical encoders have a patch size, too, but merge their patches from stage to stage.
+    if patch is None or any(hasattr(vision_config, name) for name in ("depths", "hidden_sizes")):
+        raise ValueError(
+            f"A vision encoder of type '{vision_config.model_type}' does not keep one token per patch: TIGER-FG needs "
+            "one that does (ViT, DeiT, DINOv2, DINOv3 ViT, CLIP, SigLIP, SigLIP 2)."
+        )
+    height, width = (patch, patch) if isinstance(patch, int) else patch
+    return height, width
+
+
+@strict
+class TigerFGQueryConfig(CheckedConfig):
+    r"""Configuration of [`TigerFGQueryModel`]: a vision encoder and a projection.
+
+    Loads from the folder of a query tower or of a joint [`TigerFGModel`].
 
     Args:
         vision_config (`PreTrainedConfig` or `dict`, *optional*):
-            Any transformers vision encoder that returns patch tokens on a regular grid: ViT, DeiT, DINOv2, DINOv3 ViT,
-            CLIP vision, SigLIP, SigLIP 2. Defaults to DINOv3 ViT-B/16.
+            Configuration of any transformers vision encoder that keeps one token per patch: ViT, DeiT, DINOv2,
+            DINOv3 ViT, CLIP vision, SigLIP, SigLIP 2. Defaults to DINOv3 ViT-B/16.
         projection_dim (`int`, defaults to 256):
             Width D of the shared embedding space.
         share_vision_tower (`bool`, defaults to `True`):
-            Whether queries and items share the vision encoder and its projection. With `False` the query tower keeps
-            a vision encoder and a projection of its own.
+            Whether queries and items share the vision encoder and its projection. The paper does not say whether it
+            shares them.
         initializer_range (`float`, defaults to 0.02):
-            Standard deviation of the new linear layers.
+            Standard deviation of new linear layers and slots.
+
+    Raises:
+        ValueError: A value is out of range, or the vision encoder does not keep one token per patch.
     """
 
     model_type = "tiger_fg_query"
+    readable_model_types = ("tiger_fg",)
     sub_configs_defaults = {"vision_config": _VISION_DEFAULT}
 
     vision_config: PreTrainedConfig | dict | None = None
@@ -50,43 +75,31 @@ class TigerFGQueryConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
-        _require_positive(self, "projection_dim")
-        if getattr(self.vision_config, "patch_size", None) is None:
-            raise ValueError(
-                f"vision_config of type '{self.vision_config.model_type}' has no patch_size: TIGER-FG needs a vision "
-                "encoder with patch tokens on one grid (ViT, DeiT, DINOv2, DINOv3 ViT, CLIP, SigLIP, SigLIP 2)."
-            )
-
-    @classmethod
-    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
-        config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
-        if not cls.__module__.startswith("transformers_modules"):
-            # It names code in the folder that was read, which this installed class does not use; saved elsewhere, it
-            # would name code that is not there.
-            config_dict.pop("auto_map", None)
-        return _as_model_type(config_dict, cls, pretrained_model_name_or_path), kwargs
+        self.check_at_least(1, "projection_dim")
+        patch_size_of(self.vision_config)
 
 
 @strict
 class TigerFGItemConfig(TigerFGQueryConfig):
-    r"""
-    Configuration of [`TigerFGItemModel`]: vision encoder, text encoder and text-guided grounding.
+    r"""Configuration of [`TigerFGItemModel`]: vision encoder, text encoder and text-guided grounding.
 
-    Reads the folder of a joint [`TigerFGModel`] as well as that of a saved item tower. Arguments beyond those of
+    Loads from the folder of an item tower or of a joint [`TigerFGModel`]. Five defaults depart from the paper;
+    `appearance_gate_init=None, appearance_value_layer=False, text_match_scale_init=None, merge_init_zero=False,
+    appearance_fallback=False` is the literal reading. Takes these arguments in addition to those of
     [`TigerFGQueryConfig`]:
 
     Args:
         text_config (`PreTrainedConfig` or `dict`, *optional*):
-            Any transformers text encoder with a `last_hidden_state`: BERT family, MiniLM, XLM-R, ModernBERT, CLIP or
-            SigLIP text. Defaults to BERT base.
+            Configuration of any transformers text encoder with a `last_hidden_state`: the BERT family, XLM-R,
+            ModernBERT, CLIP or SigLIP text. Defaults to BERT base; the paper does not name its text encoder.
         num_slots (`int`, defaults to 8):
-            Number M of learnable queries that read the text, then the patches.
+            Number M of learnable queries ("slots") that read the text and then the patches.
         num_text_layers (`int`, defaults to 1):
-            Cross-attention blocks from the slots to the text tokens.
+            Number of cross-attention blocks from the slots to the text tokens.
         num_visual_layers (`int`, defaults to 1):
-            Cross-attention blocks from the slots to the patch tokens, after the text blocks.
+            Number of cross-attention blocks from the slots to the patches; they follow the text blocks.
         grounding_attention_heads (`int`, *optional*):
-            Heads of these blocks. Defaults to the heads of the vision encoder.
+            Number of heads of these blocks. Defaults to that of the vision encoder.
         grounding_intermediate_size (`int`, *optional*):
             Width of their feed-forward layers. Defaults to 4 times the width of the vision encoder.
         hidden_act (`str`, defaults to `"gelu"`):
@@ -96,19 +109,30 @@ class TigerFGItemConfig(TigerFGQueryConfig):
         attention_dropout (`float`, defaults to 0.0):
             Dropout of its attention weights, in [0, 1).
         appearance_gate_init (`float`, *optional*, defaults to 0.0):
-            Start of the gate by which the appearance feature departs from the class token towards the guided pooling
-            of the patches: per channel `sigmoid(W [f_m; v_cls] + b)` with `W` zero and `b` this value at first.
-            `None` removes the gate: the appearance feature is the guided pooling alone, the literal reading of the
-            paper.
+            Initial bias of a gate that mixes class token and pooled patches into the appearance feature `f_a`: per
+            channel `sigmoid(W [f_m; v_cls] + b)`, where `W` starts at zero and `b` at this value.
+            *Paper, read literally:* no gate (`None`); `f_a` is made of the pooled patches only.
+        appearance_value_layer (`bool`, defaults to `True`):
+            Whether a linear layer, initialised as the identity, maps the pooled patches into the space of class
+            tokens. *Paper, read literally:* no such layer (`False`); `f_a` is the weighted mean of the patches.
         text_match_scale_init (`float`, *optional*, defaults to 5.0):
-            Start of the learnable scale at which the cosine of text and patch, as `L_v2t` aligns them, is added to the
-            scores of the guided pooling. `None` leaves it out, the literal reading of the paper.
+            Initial value of a learnable scale. The cosine of text and patch, in the space of `L_v2t`, times this scale
+            is added to the scores of the guided pooling. *Paper, read literally:* no such term (`None`).
         merge_init_zero (`bool`, defaults to `True`):
-            Whether the branch that adds the semantic focus to the embedding starts at zero, so that an untrained item
-            embedding is that of its image.
+            Whether the branch that adds the semantic focus `f_m` to the embedding starts at zero, so that an untrained
+            item embedding is that of its image. *Paper, read literally:* an ordinary initialisation (`False`).
+        appearance_fallback (`bool`, defaults to `True`):
+            Whether `f_m` takes the place of `f_a` in items without an image. *Paper, read literally:* every item has
+            an image. With `False`, items without an image are embedded by the branch of `f_m` only, which before
+            training is the zero vector if `merge_init_zero`. Configurations saved before this field existed are read
+            as `False`.
+
+    Raises:
+        ValueError: A value is out of range, or the heads do not divide the width of the vision encoder.
     """
 
     model_type = "tiger_fg_item"
+    values_before = {"appearance_fallback": False}
     sub_configs_defaults = {"vision_config": _VISION_DEFAULT, "text_config": _TEXT_DEFAULT}
 
     text_config: PreTrainedConfig | dict | None = None
@@ -121,8 +145,10 @@ class TigerFGItemConfig(TigerFGQueryConfig):
     layer_norm_eps: float = 1e-6
     attention_dropout: float = 0.0
     appearance_gate_init: float | None = 0.0
+    appearance_value_layer: bool = True
     text_match_scale_init: float | None = 5.0
     merge_init_zero: bool = True
+    appearance_fallback: bool = True
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
@@ -130,48 +156,45 @@ class TigerFGItemConfig(TigerFGQueryConfig):
             self.grounding_attention_heads = self.vision_config.num_attention_heads
         if self.grounding_intermediate_size is None:
             self.grounding_intermediate_size = 4 * self.vision_config.hidden_size
-        for name in ("num_slots", "num_text_layers", "num_visual_layers", "grounding_attention_heads"):
-            _require_positive(self, name)
+        self.check_at_least(1, "num_slots", "num_text_layers", "num_visual_layers", "grounding_attention_heads")
         if self.vision_config.hidden_size % self.grounding_attention_heads:
             raise ValueError(
                 f"grounding_attention_heads={self.grounding_attention_heads} does not divide the vision encoder's "
                 f"hidden_size={self.vision_config.hidden_size}."
             )
-        if not 0.0 <= self.attention_dropout < 1.0:
-            raise ValueError(f"attention_dropout must lie in [0, 1), got {self.attention_dropout}.")
+        self.check_share("attention_dropout")
         if self.text_match_scale_init is not None and not self.text_match_scale_init > 0.0:
             raise ValueError(f"text_match_scale_init must be positive or None, got {self.text_match_scale_init}.")
 
 
 @strict
 class TigerFGConfig(TigerFGItemConfig):
-    r"""
-    Configuration of [`TigerFGModel`], the query tower and the item tower together (TIGER-FG, arXiv 2605.18434).
+    r"""Configuration of [`TigerFGModel`], query tower and item tower together (TIGER-FG, arXiv 2605.18434).
 
-    Its default is the paper's scale: DINOv3 ViT-B/16, BERT base, 256-dimensional embeddings. Arguments beyond those of
-    [`TigerFGItemConfig`]:
+    The defaults have the paper's scale: DINOv3 ViT-B/16, BERT base, 256-dimensional embeddings. Takes these arguments
+    in addition to those of [`TigerFGItemConfig`]:
 
     Args:
         temperature_init (`float`, defaults to 0.07):
-            Start of the learnable temperature; `logit_scale` starts at `log(1 / temperature_init)`.
+            Initial value of the learnable temperature; `logit_scale` starts at `log(1 / temperature_init)`.
         logit_scale_max (`float`, defaults to 100.0):
             Upper bound of `exp(logit_scale)`.
 
+    Raises:
+        ValueError: A value is out of range.
+
     Example:
-
-    ```python
-    >>> from transformers import BertConfig, ViTConfig
-    >>> from tiger_fg_hf import TigerFGConfig, TigerFGModel
-
-    >>> small = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
-    >>> config = TigerFGConfig(
-    ...     vision_config=ViTConfig(image_size=32, patch_size=8, **small),
-    ...     text_config=BertConfig(vocab_size=100, **small),
-    ...     projection_dim=16,
-    ... )
-    >>> model = TigerFGModel(config)
-
-    ```
+        >>> from transformers import BertConfig, ViTConfig
+        >>> from tiger_fg_hf import TigerFGConfig, TigerFGModel
+        >>> size = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+        >>> config = TigerFGConfig(
+        ...     vision_config=ViTConfig(image_size=32, patch_size=8, **size),
+        ...     text_config=BertConfig(vocab_size=100, **size),
+        ...     projection_dim=16,
+        ... )
+        >>> model = TigerFGModel(config)
+        >>> model.config.grounding_attention_heads
+        4
     """
 
     model_type = "tiger_fg"
@@ -189,23 +212,6 @@ class TigerFGConfig(TigerFGItemConfig):
                 f"logit_scale_max={self.logit_scale_max} lies below the start 1 / temperature_init="
                 f"{1.0 / self.temperature_init:.4g}."
             )
-
-
-def _require_positive(config: PreTrainedConfig, name: str) -> None:
-    if getattr(config, name) < 1:
-        raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}.")
-
-
-def _as_model_type(config_dict: dict, config_class: type, source) -> dict:
-    """A joint configuration read as that of one tower; any other model's is refused: the weights are not there."""
-    wanted = config_class.model_type
-    found = config_dict.get("model_type", wanted)
-    if found == wanted:
-        return config_dict
-    if found != "tiger_fg":
-        raise ValueError(f"'{source}' holds a '{found}' checkpoint; a '{wanted}' one cannot be read from it.")
-    kept = {field.name for field in fields(config_class)} - {"architectures"}
-    return {key: value for key, value in config_dict.items() if key in kept} | {"model_type": wanted}
 
 
 __all__ = ["TigerFGConfig", "TigerFGItemConfig", "TigerFGQueryConfig"]

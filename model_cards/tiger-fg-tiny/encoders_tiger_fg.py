@@ -1,4 +1,4 @@
-"""Any transformers vision or text encoder, built, loaded and read in one way."""
+"""Vision and text encoders of transformers, built, loaded and called in one way."""
 
 import copy
 import inspect
@@ -10,21 +10,23 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Siglip2T
 from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING
 from transformers.utils import ModelOutput
 
-# Encoders that transformers' Auto mappings leave out.
+from .configuration_tiger_fg import patch_size_of
+from .pretrained import pooling_kwargs
+
+# Encoders that are missing from the Auto mappings of transformers.
 _TEXT_MODELS = {"siglip_text_model": SiglipTextModel, "siglip2_text_model": Siglip2TextModel}
 
 
 @dataclass
 class TigerFGVisionTokens(ModelOutput):
-    """
-    What a vision encoder says of a batch of images, in one form for every backbone.
+    """Tokens of a batch of images, in the same form for every vision encoder.
 
     Args:
-        cls (`torch.FloatTensor` of shape `(batch, d)`): class token `v_cls`; the backbone's pooled output or the mean
-            of the patches where it has none.
-        patches (`torch.FloatTensor` of shape `(batch, h * w, d)`): patch tokens `P`, row by row, registers dropped.
-        grid (`tuple[int, int]`): rows h and columns w of the patch grid.
-        model_output (`ModelOutput`): the backbone's own output, with hidden states and attentions where asked for.
+        cls (`torch.FloatTensor` of shape `(batch, d)`): Class tokens `v_cls`: the pooled output of the encoder if it
+            has one, else its class token, else the mean of the patches.
+        patches (`torch.FloatTensor` of shape `(batch, h * w, d)`): Patch tokens `P`, row by row, without registers.
+        grid (`tuple[int, int]`): Rows h and columns w of the patch grid.
+        model_output (`ModelOutput`): Output of the encoder, with hidden states and attentions if requested.
     """
 
     cls: torch.FloatTensor | None = None
@@ -33,27 +35,36 @@ class TigerFGVisionTokens(ModelOutput):
     model_output: ModelOutput | None = None
 
 
-def encode_image(vision_model: PreTrainedModel, pixel_values: torch.Tensor, **kwargs) -> TigerFGVisionTokens:
-    """
-    Class token and patch tokens of `pixel_values` `[B, 3, H, W]` from any supported vision encoder.
+def encode_image(
+    vision_model: PreTrainedModel, pixel_values: torch.Tensor, interpolate_pos_encoding: bool = True, **kwargs
+) -> TigerFGVisionTokens:
+    """Encode images by any supported vision encoder.
 
-    Prefix tokens (class, distillation, registers) come first in every supported backbone, so the patches are the last
-    `h * w` tokens; H and W that the patch size does not divide lose their last rows and columns.
+    Class, distillation and register tokens come first in every supported encoder, so the patches are the last `h * w`
+    tokens. If the patch size does not divide H or W, the remaining rows or columns of pixels are not seen.
+
+    Args:
+        vision_model: The encoder.
+        pixel_values: `[B, 3, H, W]`.
+        interpolate_pos_encoding: Whether to interpolate position embeddings where the encoder offers it.
+        kwargs: Passed to the encoder.
 
     Raises:
-        ValueError: the image is smaller than one patch, or the encoder has no token for each patch.
+        ValueError: The image is smaller than one patch, or the encoder does not keep one token per patch.
     """
     config = vision_model.config
-    patch = config.patch_size
-    patch_height, patch_width = (patch, patch) if isinstance(patch, int) else patch
+    patch_height, patch_width = patch_size_of(config)
     height, width = pixel_values.shape[-2] // patch_height, pixel_values.shape[-1] // patch_width
     if height == 0 or width == 0:
-        raise ValueError(f"Images of {tuple(pixel_values.shape[-2:])} pixels are smaller than one patch ({patch}).")
+        raise ValueError(
+            f"Images of {tuple(pixel_values.shape[-2:])} pixels are smaller than one patch "
+            f"({patch_height} x {patch_width})."
+        )
     inputs: dict[str, Any] = {"pixel_values": pixel_values}
     if config.model_type == "siglip2_vision_model":
-        inputs = _navit_inputs(pixel_values, patch, (height, width))
-    elif _takes_interpolation(type(vision_model)):
-        inputs["interpolate_pos_encoding"] = True
+        inputs = _naflex_inputs(pixel_values, patch_height, (height, width))
+    elif "interpolate_pos_encoding" in inspect.signature(type(vision_model).forward).parameters:
+        inputs["interpolate_pos_encoding"] = interpolate_pos_encoding
     output = vision_model(**inputs, return_dict=True, **kwargs)
     tokens = output.last_hidden_state
     num_prefix = tokens.shape[1] - height * width
@@ -64,7 +75,7 @@ def encode_image(vision_model: PreTrainedModel, pixel_values: torch.Tensor, **kw
         )
     patches = tokens[:, num_prefix:]
     if config.model_type == "clip_vision_model":
-        # CLIP normalises only the class token; the patches belong in the same space.
+        # CLIP normalises the class token only; the patches must lie in the same space.
         patches = vision_model.post_layernorm(patches)
     cls = output.get("pooler_output")
     if cls is None:
@@ -72,23 +83,19 @@ def encode_image(vision_model: PreTrainedModel, pixel_values: torch.Tensor, **kw
     return TigerFGVisionTokens(cls=cls, patches=patches, grid=(height, width), model_output=output)
 
 
-def _navit_inputs(pixel_values: torch.Tensor, patch: int, grid: tuple[int, int]) -> dict[str, torch.Tensor]:
-    """Flattened patches `[B, h * w, patch * patch * 3]` as the NaFlex variant of SigLIP 2 takes them."""
+def _naflex_inputs(pixel_values: torch.Tensor, patch: int, grid: tuple[int, int]) -> dict[str, torch.Tensor]:
+    """Flatten images to patches `[B, h * w, patch * patch * 3]` for the NaFlex variant of SigLIP 2."""
     height, width = grid
     pixels = pixel_values[..., : height * patch, : width * patch]
     pixels = pixels.unflatten(-2, (height, patch)).unflatten(-1, (width, patch))
     pixels = pixels.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
-    shapes = torch.tensor([grid], device=pixels.device).expand(len(pixels), 2)
+    shapes = torch.tensor([grid], device=pixels.device).expand(pixels.shape[0], 2)
     mask = torch.ones(pixels.shape[:2], dtype=torch.long, device=pixels.device)
     return {"pixel_values": pixels, "spatial_shapes": shapes, "pixel_attention_mask": mask}
 
 
-def _takes_interpolation(model_class: type) -> bool:
-    return "interpolate_pos_encoding" in inspect.signature(model_class.forward).parameters
-
-
 def _backbone_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
-    """The encoder class of a configuration: the encoder half of encoder-decoders, and SigLIP's text half too."""
+    """Return the encoder class for a configuration; of encoder-decoders the encoder half."""
     if config.model_type in _TEXT_MODELS:
         return _TEXT_MODELS[config.model_type]
     for mapping in (MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING):
@@ -98,34 +105,39 @@ def _backbone_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
     raise ValueError(f"transformers has no encoder for a configuration of type '{config.model_type}'.")
 
 
-def _backbone_kwargs(model_class: type[PreTrainedModel]) -> dict[str, Any]:
-    """Leaves out the pooling head of backbones that let it be left out: its weights would never be used."""
-    takes = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
-    return {"add_pooling_layer": False} if takes else {}
-
-
 def backbone_from_config(config: PreTrainedConfig) -> PreTrainedModel:
+    """Build an encoder with random weights, without its pooling head where that can be left out.
+
+    Raises:
+        ValueError: transformers has no encoder for this configuration.
+    """
     model_class = _backbone_class(config)
-    return model_class._from_config(config, **_backbone_kwargs(model_class))
+    return model_class._from_config(config, **pooling_kwargs(model_class))
 
 
 def backbone_from_pretrained(source: str, sub_config: str, dtype: torch.dtype, kwargs: dict) -> PreTrainedModel:
-    """
-    An encoder from its own folder, from that of a CLIP-like model, or from that of a TIGER-FG.
+    """Load an encoder from its own folder, or out of a CLIP-like model or a TIGER-FG.
+
+    Args:
+        source: Hub id or folder.
+        sub_config: Name of the encoder's configuration in a model of several parts: `"vision_config"` or
+            `"text_config"`.
+        dtype: Dtype of the weights.
+        kwargs: Passed to `from_pretrained` (`revision`, ...).
 
     Raises:
-        ValueError: most of its weights are not there.
+        ValueError: The folder lacks most of the weights.
     """
-    whole = AutoConfig.from_pretrained(source, **kwargs)
-    config = copy.deepcopy(getattr(whole, sub_config, whole))
+    source_config = AutoConfig.from_pretrained(source, **kwargs)
+    config = copy.deepcopy(getattr(source_config, sub_config, source_config))
     model_class = _backbone_class(config)
-    kwargs = {"use_safetensors": True, **_backbone_kwargs(model_class), **kwargs}
-    if whole.model_type.startswith("tiger_fg"):  # transformers does not know its names as a prefix
+    kwargs = {"use_safetensors": True, **pooling_kwargs(model_class), **kwargs}
+    if source_config.model_type.startswith("tiger_fg"):  # transformers does not know the prefix of our names
         kwargs = {"key_mapping": {f"^{sub_config.removesuffix('config')}model\\.": ""}, **kwargs}
-    model, told = model_class.from_pretrained(source, config=config, dtype=dtype, output_loading_info=True, **kwargs)
-    if 2 * len(told["missing_keys"]) > len(model.state_dict()):
+    model, info = model_class.from_pretrained(source, config=config, dtype=dtype, output_loading_info=True, **kwargs)
+    if 2 * len(info["missing_keys"]) > len(model.state_dict()):
         raise ValueError(
-            f"'{source}' lacks most weights of a {model_class.__name__}, such as {min(told['missing_keys'])}."
+            f"'{source}' lacks most weights of a {model_class.__name__}, such as {min(info['missing_keys'])}."
         )
-    model.config._name_or_path = ""  # a local folder's path is nobody's business once its weights are in a new model
+    model.config._name_or_path = ""  # do not publish local paths
     return model

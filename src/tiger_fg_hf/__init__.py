@@ -1,5 +1,4 @@
-"""
-Crop a product out of any photo and find it in a catalog of full, cluttered listings.
+"""Crop a product out of any photo and find it in a catalog of full, cluttered listings.
 
 Public names load on first use, so that `import tiger_fg_hf` costs next to nothing. The transformers `Auto` classes
 know the models as soon as they are imported themselves, before or after this package.
@@ -27,6 +26,7 @@ _MODULE_OF = {
     "TigerFGModel": "models.modeling_tiger_fg",
     "TigerFGQueryModel": "models.modeling_tiger_fg",
     "TigerFGProcessor": "models.processing_tiger_fg",
+    "check_catalog": "catalog.check",
     "drawn_catalog": "synthetic.drawn",
     "encode_items": "catalog.encode",
     "encode_queries": "catalog.encode",
@@ -38,6 +38,7 @@ _MODULE_OF = {
 __all__ = ["__version__", *_MODULE_OF]
 
 if TYPE_CHECKING:
+    from .catalog.check import check_catalog
     from .catalog.encode import encode_items, encode_queries
     from .catalog.search import search
     from .catalog.source import load_catalog

@@ -1,54 +1,41 @@
-"""Registers the models with transformers' Auto classes, each when transformers itself imports that Auto class."""
+"""Registration of the models with the Auto classes of transformers, each when transformers imports that Auto class."""
 
 import sys
 from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 
 import wrapt
 
 _OURS = f"{__package__}.models"
 _AUTO = "transformers.models.auto"
-# The modules of the models, of which one may be half imported when transformers imports an Auto class.
-_MODULES = (
-    "configuration_tgq_former",
-    "connector_baselines_tgq_former",
-    "connector_tgq_former",
-    "dual_encoder_tgq_former",
-    "modeling_tgq_former",
-    "processing_tgq_former",
-    "configuration_tiger_fg",
-    "encoders_tiger_fg",
-    "grounding_tiger_fg",
-    "image_loading_tiger_fg",
-    "image_processing_pil_tiger_fg",
-    "image_processing_tiger_fg",
-    "modeling_tiger_fg",
-    "processing_tiger_fg",
+# transformers may import an Auto class while one of these modules is half imported: our model modules, and the module
+# of transformers that imports the Auto classes and that every model imports.
+_MAY_BE_HALF_IMPORTED = (
+    "transformers.modeling_layers",
+    *(f"{_OURS}.{module.name}" for module in iter_modules([str(Path(__file__).with_name("models"))])),
 )
-# Imports the Auto classes while it is itself half imported, and every model needs it whole.
-_LAYERS = "transformers.modeling_layers"
-
 
 _completed: set[str] = set()
 
 
 def register_when_imported() -> None:
-    """
-    Registers each of our modules once it is imported, and imports it once transformers has imported its Auto class.
+    """Register each of our modules once it is imported; import it once transformers has imported its Auto class.
 
-    Two hooks, because either module may be the one that imports the other, and must be complete before registration.
+    This takes two hooks: either module may import the other, and both must be complete before registration.
     """
     for auto, ours, register in _PAIRS:
         for name in ours:
             wrapt.register_post_import_hook(register, f"{_OURS}.{name}")
         wrapt.register_post_import_hook(_import_ours, f"{_AUTO}.{auto}")
-    for name in (_LAYERS, *(f"{_OURS}.{name}" for name in _MODULES)):
+    for name in _MAY_BE_HALF_IMPORTED:
         wrapt.register_post_import_hook(_import_ours, name)
 
 
 def _import_ours(module) -> None:
-    """Imports what transformers is ready for, unless it or one of ours is half imported: its end triggers again."""
+    """Import modules whose Auto class is ready, unless one is half imported: its completion calls this again."""
     _completed.add(module.__name__)
-    if any(name in sys.modules and name not in _completed for name in (_LAYERS, *(f"{_OURS}.{n}" for n in _MODULES))):
+    if any(name in sys.modules and name not in _completed for name in _MAY_BE_HALF_IMPORTED):
         return
     for auto, ours, _ in _PAIRS:
         if f"{_AUTO}.{auto}" in _completed:
@@ -80,8 +67,8 @@ def _register_image_processor(module) -> None:
     from .models.configuration_tgq_former import TGQFormerConfig
     from .models.configuration_tiger_fg import TigerFGConfig
 
-    # The two backends differ by up to 3 of 255 levels: an index must not depend on whether torchvision is installed.
-    # PIL unless `backend="torchvision"` is asked for.
+    # The pixels of the two backends differ by up to 3 of 255 levels, and an index must not depend on whether
+    # torchvision is installed: PIL is the default.
     if "TigerFGImageProcessor" not in DEFAULT_TO_PIL_BACKEND_IMAGE_PROCESSORS:
         DEFAULT_TO_PIL_BACKEND_IMAGE_PROCESSORS.append("TigerFGImageProcessor")
     if hasattr(module, "TigerFGImageProcessor"):
@@ -110,7 +97,7 @@ def _register_tgq_former_processor(module) -> None:
     AutoProcessor.register(TGQFormerConfig, module.TGQFormerProcessor, exist_ok=True)
 
 
-# The models that have a configuration of their own.
+# Models with a configuration of their own.
 _MODELS = {
     "modeling_tgq_former": ("TGQFormerModel",),
     "modeling_tiger_fg": ("TigerFGModel", "TigerFGQueryModel", "TigerFGItemModel"),

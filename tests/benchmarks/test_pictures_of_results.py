@@ -1,11 +1,11 @@
-"""The bar chart, and the sheet and page of cases."""
+"""Bar charts, scatter plots, and the sheet and page of cases."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from benchmarks.harness.chart import draw_bars
+from benchmarks.harness.charts import draw_bars, draw_scatter
 from benchmarks.immr.cases import Case, cases_page, draw_cases
 from tiger_fg_hf.evaluation.bootstrap import BootstrapInterval
 
@@ -41,23 +41,23 @@ def case(rank: int) -> Case:
     return Case(
         query=Image.new("RGB", (30, 30), "yellow"),
         item=Image.new("RGB", (40, 20), (90, 90, 90)),
-        found=Image.new("RGB", (20, 20), "magenta"),
+        top=Image.new("RGB", (20, 20), "magenta"),
         grounding=grounding,
         box=[10, 5, 30, 15],
         title="a <b>bold</b> title that is far too long for the width that a case has on the sheet",
-        found_title="another",
+        top_title="another",
         rank=rank,
         mass=0.25,
     )
 
 
 def test_boxes_lie_where_they_are_in_the_padded_square():
-    _, item, looked, _ = case(1).pictures(80)
-    for picture in (item, looked):
+    _, item, mapped, _ = case(1).pictures(80)
+    for picture in (item, mapped):
         rows, columns = np.nonzero((np.asarray(picture) == (0, 120, 255)).all(-1))
         # 40 x 20 becomes 80 x 40 with 20 above.
         assert (columns.min(), rows.min(), columns.max(), rows.max()) == (20, 30, 59, 49)
-    pixels = np.asarray(looked).astype(int)
+    pixels = np.asarray(mapped).astype(int)
     assert pixels[25, 5, 0] - pixels[25, 5, 2] > pixels[45, 75, 0] - pixels[45, 75, 2]
 
 
@@ -71,4 +71,16 @@ def test_sheet_and_page_tell_right_from_wrong():
     assert page.count("data:image/jpeg;base64,") == 16
     assert "a &lt;b&gt;bold&lt;/b&gt; title" in page
     assert "rank 7, 25% of the map in the box" in page
-    assert page.count("found first: another") == 3
+    assert page.count("top result: another") == 3
+
+
+def test_scatter_of_one_value_and_of_many():
+    rng = np.random.default_rng(0)
+    cloud = (rng.normal(size=30), rng.normal(size=30))
+    one = (np.zeros(4), np.zeros(4))
+    picture = draw_scatter({"a": {"own": cloud, "other": one}}, title="t", x_label="x", y_label="y")
+    colours = {colour for _, colour in picture.getcolors(1 << 20)}
+    assert {(52, 101, 164), (230, 126, 34)} <= colours
+    assert draw_scatter({"a": {"own": one}}, title="t", x_label="x", y_label="y").width < picture.width * 2
+    with pytest.raises(ValueError, match="expected panels of 1 to 2 series, found 0"):
+        draw_scatter({}, title="t", x_label="x", y_label="y")

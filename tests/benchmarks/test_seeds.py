@@ -1,71 +1,60 @@
-"""Where systems have run different seeds, the benchmarks compare those that they share."""
+"""Systems with different seeds are compared on the seeds that they share."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks.harness.seeds import common_seeds, comparable
-from benchmarks.immr import tables as immr_tables
-from benchmarks.listings import tables as listings_tables
-from tiger_fg_hf.evaluation.immr_scores import GALLERIES
-from tiger_fg_hf.synthetic.overlays import LEVELS
+from benchmarks.harness.scored import Scored, common_seeds, comparable, paired_numbers
+from benchmarks.harness.tables import ablation_table, paired_table, seeds_table
 
 IDS = [f"id{row}" for row in range(40)]
 
 
-def listing_scores(**means: float) -> listings_tables.Scored:
-    """Of seeds `s0`, `s1`, ..., all metrics of every query."""
+class TinyScored(Scored):
+    parts = ("easy", "hard")
+    metrics = {"hit": "H"}
+    main = "hit"
 
-    def result(mean: float) -> SimpleNamespace:
-        values = {metric: np.full(len(IDS), mean) for metric in listings_tables.METRICS}
-        return SimpleNamespace(
-            metrics=dict.fromkeys(LEVELS, values), cost={"connector": {"parameters": 1, "gflops": 1}}
-        )
-
-    return listings_tables.Scored(IDS, {int(name[1:]): result(mean) for name, mean in means.items()})
+    def per_query(self, result, part, metric, view):
+        return np.full(len(IDS), result.summary[part][metric])
 
 
-class ImmrScores(immr_tables.Scored):
-    """Scores that are told and not measured."""
-
-    def __init__(self, **means: float):
-        self.ids, self.by_seed = IDS, {int(name[1:]): mean for name, mean in means.items()}
-
-    def of_seeds(self, seeds) -> "ImmrScores":
-        return ImmrScores(**{f"s{seed}": self.by_seed[seed] for seed in seeds})
-
-    def values(self, gallery, metric="recall@1", text="own") -> np.ndarray:
-        return np.full(len(IDS), 100 * np.mean(list(self.by_seed.values())))
+def scores(**means: float) -> TinyScored:
+    """Every query of seeds `s0`, `s1`, ... scores the same."""
+    results = {
+        int(name[1:]): SimpleNamespace(summary={part: {"hit": mean} for part in TinyScored.parts})
+        for name, mean in means.items()
+    }
+    return TinyScored(IDS, results)
 
 
-def test_differences_of_listings_are_of_the_same_seeds():
-    ours = listing_scores(s0=0.5, s1=0.8, s2=0.9)
-    others = {"mlp": listing_scores(s0=0.4, s2=0.7), "no_gate": listing_scores(s0=0.6), "late": listing_scores(s3=0.1)}
-    systems = {listings_tables.OURS: ours, **others}
-    paired = listings_tables.paired_numbers(systems)
-    found = {name: levels["heavy"]["mrr"]["difference"] for name, levels in paired.items()}
-    assert found == pytest.approx({"tgq_former - mlp": 15, "tgq_former - no_gate": -10})
-    rows = listings_tables.paired_table(systems, paired).splitlines()
+def test_differences_use_common_seeds():
+    ours = scores(s0=0.5, s1=0.8, s2=0.9)
+    others = {"mlp": scores(s0=0.4, s2=0.7), "no_gate": scores(s0=0.6), "late": scores(s3=0.1)}
+    systems = {"ours": ours, **others}
+    paired = paired_numbers(systems, "ours")
+    differences = {name: parts["hard"]["hit"]["difference"] for name, parts in paired.items()}
+    assert differences == pytest.approx({"ours - mlp": 15, "ours - no_gate": -10})
+    assert paired["ours - mlp"]["easy"]["hit"]["relative"] == pytest.approx(100 * 15 / 55)
+    rows = paired_table(systems, paired, "ours").splitlines()
     assert [row.split("|")[-2].strip() for row in rows[2:]] == ["0, 2", "0"]
 
-    shown, note = comparable({listings_tables.OURS: ours, "no_gate": others["no_gate"]})
-    assert note == "Of the seeds that all of these have run: 0."
-    whole, without = listings_tables.ablation_table(shown).splitlines()[2:]
-    assert whole.split("|")[2].strip() == "50.0 [50.0, 50.0]"
+    shown, note = comparable({"ours": ours, "no_gate": others["no_gate"]})
+    assert note == "Only the seeds that all of these systems have run: 0."
+    full, without = ablation_table(shown, paired_numbers(shown, "ours"), "ours").splitlines()[2:]
+    assert full.split("|")[2].strip() == "50.0 [50.0, 50.0]"
     assert without.split("|")[2].strip() == "60.0 [60.0, 60.0] (+10.0 [+10.0, +10.0])"
 
 
-def test_differences_of_immr_are_of_the_same_seeds():
-    systems = {"ours": ImmrScores(s0=0.5, s1=0.9), "late": ImmrScores(s1=0.6), "other": ImmrScores(s2=0.6)}
-    paired = immr_tables.paired_numbers(systems, "ours")
-    assert paired.keys() == {"ours - late"}
-    assert [paired["ours - late"][gallery]["difference"] for gallery in GALLERIES] == pytest.approx([30, 30])
+def test_a_table_shows_every_seed():
+    rows = seeds_table({"a": scores(s0=0.1), "b": scores(s1=0.3)}).splitlines()
+    assert [cell.strip() for cell in rows[-1].split("|")[2:-1]] == ["–", "30.0", "–", "30.0"]
 
 
 def test_seeds_in_common():
-    systems = {"a": listing_scores(s0=0.1, s1=0.2), "b": listing_scores(s1=0.3, s0=0.4)}
+    systems = {"a": scores(s0=0.1, s1=0.2), "b": scores(s1=0.3, s0=0.4)}
     assert common_seeds(systems.values()) == [0, 1]
     assert comparable(systems)[1] == ""
-    apart = {**systems, "c": listing_scores(s5=0.1)}
-    assert comparable(apart) == (apart, "No seed that all of these have run.")
+    apart = {**systems, "c": scores(s5=0.1)}
+    assert comparable(apart) == (apart, "No seed has been run by all of these systems.")

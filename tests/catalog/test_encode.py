@@ -19,6 +19,7 @@ from tiger_fg_hf import (
     load_catalog,
 )
 from tiger_fg_hf.catalog.encode import encode_items, encode_queries
+from tiger_fg_hf.catalog.record import to_record
 from tiger_fg_hf.catalog.records import CatalogRecords
 
 
@@ -103,7 +104,7 @@ def test_what_the_model_does_not_have_is_named():
     processor = {name: kind.from_pretrained(folders[name]) for name, kind in processors.items()}
     records = [{"item_id": "a", "title": "red mug", "image": png(0)}]
     assert len(encode_items(model["tgq"], processor["tgq"], records)) == 1
-    with pytest.raises(ValueError, match="return_grounding: a TGQFormerModel does not tell where it looks"):
+    with pytest.raises(ValueError, match="return_grounding: a TGQFormerModel returns no grounding"):
         encode_items(model["tgq"], processor["tgq"], records, return_grounding=True)
     for one, other in (("tgq", "tiger"), ("tiger", "tgq")):
         needed, found = processors[one].__name__, processors[other].__name__
@@ -153,3 +154,75 @@ def test_nothing_to_encode_is_an_error():
         encode_items(StubModel(), StubProcessor(), make_dataset(count=1), batch_size=0)
     with pytest.raises(ValueError, match="1 for 2 images"):
         encode_queries(StubModel(), StubProcessor(), [{}, {}], item_ids=["a"])
+
+
+class Spy(StubProcessor):
+    """Keeps the records that it is given."""
+
+    def __init__(self, columns=None):
+        super().__init__("{title}")
+        self.columns = columns
+        self.records = []
+
+    def __call__(self, images, text=None, return_tensors="pt"):
+        self.records.extend(text)
+        return super().__call__(images, text)
+
+
+def test_rows_are_converted_as_for_training():
+    """Numbers as ids, plain-text attributes and structured categories, as `to_record` accepts them."""
+    rows = [
+        {"item_id": 7, "image": {"bytes": png(0)}, "title": " Mug ", "category": {"id": 3}, "attributes": "of clay"},
+        {"item_id": 8, "image": {"bytes": png(1)}, "title": None, "category": ["a", "b"], "attributes": '{"size": 4}'},
+    ]
+    spy = Spy()
+    encode_items(StubModel(), spy, rows)
+    for seen, row in zip(spy.records, rows, strict=True):
+        record = to_record(row)
+        assert {**seen, "category": seen["category"] or None} == {name: record[name] for name in seen}
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_rows_of_an_unmapped_source_use_the_columns_of_the_processor(as_list):
+    rows = [{"sku": f"p{i}", "photo": {"bytes": png(i), "path": None}, "name": "x" * i} for i in range(3)]
+    columns = {"item_id": "sku", "image": "photo", "title": "name"}
+    source = rows if as_list else datasets.Dataset.from_list(rows).cast_column("photo", datasets.Image())
+    spy = Spy(columns)
+    embeds = encode_items(StubModel(), spy, source)
+    loaded = load_catalog(datasets.Dataset.from_list(rows), columns=columns)
+    assert torch.equal(embeds, encode_items(StubModel(), StubProcessor(), loaded))
+    assert [record["item_id"] for record in spy.records] == ["p0", "p1", "p2"]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_errors_name_the_item_and_the_path(tmp_path, num_workers):
+    """And not the place of the row in the batch that is retried."""
+    card = Path(__file__).parents[2] / "model_cards" / "tiger-fg-tiny"
+    model, processor = TigerFGItemModel.from_pretrained(card), TigerFGProcessor.from_pretrained(card)
+    (tmp_path / "0.png").write_bytes(png(0))
+    rows = [{"item_id": f"B0{i}", "image": str(tmp_path / f"{i}.png"), "title": "mug"} for i in range(2)]
+    with pytest.raises(ValueError) as raised:
+        encode_items(model, processor, rows, num_workers=num_workers)
+    assert "row 1 (item_id 'B01'): image" in str(raised.value)
+    assert str(tmp_path / "1.png") in str(raised.value)
+    assert "[0]" not in str(raised.value)
+    with pytest.raises(ValueError, match=r"row 1 \(item_id 'B01'\): has neither image nor text"):
+        encode_items(model, processor, [rows[0], {"item_id": "B01", "image": None, "title": ""}])
+    with pytest.raises(ValueError, match=r"row 1 \(item_id 'B01'\): attributes is not valid JSON"):
+        encode_items(model, processor, [rows[0], {**rows[0], "item_id": "B01", "attributes": "{"}])
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_oddities_are_counted_and_logged_once(caplog, num_workers):
+    card = Path(__file__).parents[2] / "model_cards" / "tiger-fg-tiny"
+    model, processor = TigerFGItemModel.from_pretrained(card), TigerFGProcessor.from_pretrained(card)
+    titles = ["mug", None, "", "<b>red</b> mug", "Tom &amp; Jerry", "mug " * 200]
+    rows = [
+        {"item_id": "a", "image": {"bytes": png(i)}, "title": title, "category": "mugs"}
+        for i, title in enumerate(titles)
+    ]
+    encode_items(model, processor, rows, batch_size=2, num_workers=num_workers)
+    assert [record.message for record in caplog.records if record.name.startswith("tiger_fg_hf")] == [
+        "catalog of 6 rows: empty titles: 2, titles with HTML: 2, texts cut at the processor's max_length: 1, "
+        "repeated item_ids: 5"
+    ]

@@ -8,8 +8,8 @@ from PIL import Image
 from tiger_fg_hf import drawn_catalog, load_catalog
 from tiger_fg_hf.catalog.records import CatalogRecords, has_every_query
 from tiger_fg_hf.data.boxes import crop_to_box
+from tiger_fg_hf.data.catalog_photos import CatalogPhotos
 from tiger_fg_hf.data.catalog_queries import synthesize_queries
-from tiger_fg_hf.data.crops import CatalogPhotos
 from tiger_fg_hf.data.query_synthesis import QuerySynthesisConfig, QuerySynthesizer
 from tiger_fg_hf.models.image_loading_tiger_fg import load_rgb_image
 

@@ -10,11 +10,11 @@ from datasets import Dataset
 from PIL import Image, ImageDraw
 
 from tiger_fg_hf import load_catalog
-from tiger_fg_hf.data.backdrops import Backdrops
 from tiger_fg_hf.data.clutter import ClutterBank
 from tiger_fg_hf.data.listing_text import advertise, rewrite
 from tiger_fg_hf.data.listings import ListingConfig, ListingSynthesizer
 from tiger_fg_hf.data.tgq_former_pairs import TGQFormerPairDataset
+from tiger_fg_hf.synthetic.backdrops import Backdrops
 from tiger_fg_hf.synthetic.drawn import drawn_catalog
 from tiger_fg_hf.synthetic.overlays import LEVELS
 from tiger_fg_hf.training.sampler import EpochBatchSampler
@@ -278,14 +278,14 @@ def test_catalogs_may_hold_photos_alone():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"size": 20}, "size: expected at least 48 pixels, found 20"),
+        ({"size": 20}, r"size: expected a number in \[48, inf\), found 20"),
         ({"flip_probability": 2}, "flip_probability: expected a probability"),
         ({"area": (0.5, 0.2)}, "area: expected a range"),
         ({"crop": (0.0, 0.5)}, r"crop: expected a range within \(0, 1\]"),
         ({"keep_words": (0.5, 1.5)}, r"keep_words: expected a range within \[0, 1\]"),
         (dict.fromkeys(["white_weight", "plain_weight", "gradient_weight", "clutter_weight"], 0), "not all 0"),
-        ({"rotation": 90}, "rotation: expected 0 to 45 degrees"),
-        ({"move_words": -1}, "move_words: expected a number of places"),
+        ({"rotation": 90}, r"rotation: expected a number in \[0, 45\], found 90"),
+        ({"move_words": -1}, r"move_words: expected a number in \[0, inf\), found -1"),
         ({"jpeg_quality": (0, 50)}, "jpeg_quality: expected a range"),
     ],
 )
@@ -301,13 +301,13 @@ def test_errors_name_the_thing(catalog):
         ListingSynthesizer(CONFIG)(photo(), TEXT, level="clean", title_level="loud", rng=np.random.default_rng(0))
     with pytest.raises(TypeError, match="streaming=False"):
         TGQFormerPairDataset(catalog.to_iterable_dataset())
-    with pytest.raises(ValueError, match="needs the photo 'image'"):
+    with pytest.raises(ValueError, match="needs the listing photo 'image'"):
         TGQFormerPairDataset(catalog.rename_column("image", "query_image"))
     with pytest.raises(ValueError, match=r"level_shares: expected levels out of .*found \['loud'\]"):
         TGQFormerPairDataset(catalog, level_shares={"loud": 1})
     with pytest.raises(ValueError, match="level_shares: expected shares that are not all 0"):
         TGQFormerPairDataset(catalog, level_shares={"clean": 0})
-    with pytest.raises(ValueError, match=r"wrong_titles must be in \[0, 1\], got 1.5"):
+    with pytest.raises(ValueError, match=r"wrong_titles: expected a share in \[0, 1\], found 1.5"):
         TGQFormerPairDataset(catalog, wrong_titles=1.5)
     with pytest.raises(IndexError, match="row 6 of a catalog with 6 rows"):
         TGQFormerPairDataset(catalog)[6]

@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from tiger_fg_hf.data.clutter import ClutterBank, clutter_pool, drawn_clutter
-from tiger_fg_hf.data.compositing import color_matrix
+from tiger_fg_hf.data.clutter import ClutterBank, clutter_pool
 from tiger_fg_hf.data.matte import object_matte
 from tiger_fg_hf.data.query_synthesis import QuerySynthesisConfig, QuerySynthesizer
+from tiger_fg_hf.synthetic.backdrops import DrawnClutter
+from tiger_fg_hf.synthetic.compositing import color_matrix
 
 BOX = (30, 40, 130, 100)
 
@@ -141,7 +142,7 @@ def test_clutter_bank_reads_datasets_and_names_bad_images():
 
 def test_drawn_clutter_has_texture():
     for seed in range(8):
-        background = drawn_clutter(np.random.default_rng(seed), (64, 48))
+        background = DrawnClutter().sample(np.random.default_rng(seed), (64, 48))
         assert background.size == (64, 48)
         assert np.asarray(background, dtype=float).std() > 1
 

@@ -27,7 +27,7 @@ def test_seed_fixes_the_interval_whatever_the_chunks(monkeypatch):
     values = np.random.default_rng(0).random(50)
     first = bootstrap_interval(values, seed=4)
     assert bootstrap_interval(values, seed=5) != first
-    monkeypatch.setattr(bootstrap, "_CHUNK_ELEMENTS", 64)
+    monkeypatch.setattr(bootstrap, "_BATCH_ELEMENTS", 64)
     assert bootstrap_interval(values, seed=4) == first
 
 

@@ -1,7 +1,9 @@
-"""Folders with code: loaded where the package is missing and where it is not; exporting leaves no trace."""
+"""Exports with code: they load with and without the package, and exporting has no lasting effect."""
 
+import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,9 @@ from tiny_tgq import tiny_tgq_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor, PreTrainedTokenizerFast
 
+import tiger_fg_hf
 from tiger_fg_hf import TGQFormerConfig, TGQFormerModel, TGQFormerProcessor, TigerFGImageProcessorPil, TigerFGProcessor
+from tiger_fg_hf.export.refresh_code import refresh_code
 from tiger_fg_hf.export.remote_code import export_with_code
 
 CLASSES = {**TOWERS, "tgq_former": (TGQFormerConfig, TGQFormerModel)}
@@ -24,29 +28,21 @@ PROCESSORS = dict.fromkeys(TOWERS, TigerFGProcessor) | {"tgq_former": TGQFormerP
 KINDS = pytest.mark.parametrize("kind", list(CLASSES))
 WORDS = ["[PAD]", "[UNK]", "red", "mug", "Kitchen", "color", "desk", "lamp", ":", ";"]
 RECORDS = [{"title": "red mug", "category": "Kitchen", "attributes": {"color": "red"}}, None, {"title": "desk lamp"}]
-_IMAGES = {"image_loading_tiger_fg.py", "image_processing_pil_tiger_fg.py", "record_text.py"}
-_TIGER = {
-    "configuration_tiger_fg.py",
-    "encoders_tiger_fg.py",
-    "grounding_tiger_fg.py",
-    "modeling_tiger_fg.py",
-    "processing_tiger_fg.py",
-    *_IMAGES,
-}
-CODE = dict.fromkeys(TOWERS, _TIGER) | {
-    "tgq_former": {
-        "configuration_tgq_former.py",
-        "connector_baselines_tgq_former.py",
-        "connector_tgq_former.py",
-        "dual_encoder_tgq_former.py",
-        "modeling_tgq_former.py",
-        "processing_tgq_former.py",
-        *_IMAGES,
-    }
-}
-
-
+MODELS = Path(tiger_fg_hf.__file__).parent / "models"
 DEMOS = sorted((Path(__file__).parents[2] / "model_cards").iterdir())
+
+
+def needed_code(*modules: str) -> set[str]:
+    """Files of the model code that these modules import, directly or not."""
+    files: set[str] = set()
+    waiting = set(modules)
+    while waiting:
+        name = f"{waiting.pop()}.py"
+        if name not in files:
+            files.add(name)
+            tree = ast.parse((MODELS / name).read_text(encoding="utf-8"))
+            waiting |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level}
+    return files
 
 
 def make_model(kind):
@@ -64,7 +60,7 @@ def make_processor(kind="joint") -> TigerFGProcessor | TGQFormerProcessor:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Root folder with one export per model, the models, and their processors."""
+    """Folder with one export per model, the models, and their processors."""
     root = tmp_path_factory.mktemp("exported")
     saved = {kind: make_model(kind) for kind in CLASSES}
     processors = {kind: make_processor(kind) for kind in CLASSES}
@@ -82,7 +78,7 @@ def photos() -> list[Image.Image]:
 
 @pytest.fixture(scope="module")
 def remote(exported, photos, tmp_path_factory) -> dict[str, torch.Tensor]:
-    """What the exports say in a process without the package."""
+    """Outputs of the exports in a process without the package."""
     folder = tmp_path_factory.mktemp("remote")
     pixels = {
         str(i): torch.frombuffer(bytearray(p.tobytes()), dtype=torch.uint8).view(40, 52, 3)
@@ -115,8 +111,8 @@ def remote(exported, photos, tmp_path_factory) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", [*CLASSES, *(folder.name for folder in DEMOS)])
-def test_loads_without_the_package_and_says_the_same(exported, photos, remote, name):
-    """Exports of this test, and the folders of `model_cards/`."""
+def test_same_outputs_without_the_package(exported, photos, remote, name):
+    """Of the exports above and of the folders in `model_cards/`."""
     if name in CLASSES:
         model, processor = exported[1][name], exported[2][name]
     else:
@@ -129,17 +125,20 @@ def test_loads_without_the_package_and_says_the_same(exported, photos, remote, n
     found = {key.partition("|")[2]: tensor for key, tensor in remote.items() if key.startswith(f"{name}|")}
     assert found.keys() == expected.keys()
     for key in found:
-        # Equal but for the last bit: how memory is aligned decides the order of summation.
+        # The order of summation depends on memory alignment, so the last bits may differ.
         torch.testing.assert_close(found[key], expected[key], atol=1e-5, rtol=0, msg=lambda t, key=key: f"{key}: {t}")
 
 
 @KINDS
-def test_folder_holds_the_code_and_names_it(exported, kind):
+def test_folder_holds_and_names_the_code(exported, kind):
     folder = exported[0] / kind
-    assert {path.name for path in folder.glob("*.py")} == CODE[kind]
+    family, other = ("tgq_former", "tiger_fg") if kind == "tgq_former" else ("tiger_fg", "tgq_former")
+    code = {path.name for path in folder.glob("*.py")}
+    entries = (f"configuration_{family}", f"modeling_{family}", f"processing_{family}")
+    assert code == needed_code(*entries, "image_processing_pil_tiger_fg")
+    assert f"modeling_{other}.py" not in code
     config = json.loads((folder / "config.json").read_text())
     names = CLASSES[kind]
-    family = "tgq_former" if kind == "tgq_former" else "tiger_fg"
     assert config["auto_map"] == {
         "AutoConfig": f"configuration_{family}.{names[0].__name__}",
         "AutoModel": f"modeling_{family}.{names[1].__name__}",
@@ -151,7 +150,7 @@ def test_folder_holds_the_code_and_names_it(exported, kind):
 
 @pytest.mark.parametrize("trust", [False, True])
 @KINDS
-def test_loads_into_our_classes_where_the_package_is(exported, kind, trust, tmp_path):
+def test_loads_into_installed_classes(exported, kind, trust, tmp_path):
     folder = exported[0] / kind
     assert type(AutoConfig.from_pretrained(folder, trust_remote_code=trust)) is CLASSES[kind][0]
     assert type(AutoModel.from_pretrained(folder, trust_remote_code=trust)) is CLASSES[kind][1]
@@ -166,7 +165,7 @@ def test_loads_into_our_classes_where_the_package_is(exported, kind, trust, tmp_
 
 
 @KINDS
-def test_ordinary_saving_carries_no_code(exported, kind, tmp_path):
+def test_ordinary_saves_hold_no_code(exported, kind, tmp_path):
     model, processor = exported[1][kind], exported[2][kind]
     model.save_pretrained(tmp_path / "after")
     processor.save_pretrained(tmp_path / "after")
@@ -178,16 +177,33 @@ def test_ordinary_saving_carries_no_code(exported, kind, tmp_path):
             assert "auto_map" not in path.read_text(), path
 
 
-def test_failing_export_leaves_no_trace_either(tmp_path):
+def test_a_failed_export_has_no_lasting_effect(tmp_path):
     model, processor = tiny_model(), make_processor()
-    (tmp_path / "export" / "processor_config.json").mkdir(parents=True)  # where a file is to be written
+    (tmp_path / "export" / "processor_config.json").mkdir(parents=True)  # a folder in the place of a file
     with pytest.raises(IsADirectoryError):
         export_with_code(model, processor, tmp_path / "export")
     model.save_pretrained(tmp_path / "ordinary")
     assert "auto_map" not in (tmp_path / "ordinary" / "config.json").read_text()
 
 
-def test_a_part_whose_code_would_be_missing_is_refused(tmp_path):
+def test_parts_without_code_are_refused(tmp_path):
     with pytest.raises(ValueError, match="dual_encoder_config is of type 'tiger_fg', whose code would be missing"):
         export_with_code(tiny_tgq_model("tiger_fg"), make_processor("tgq_former"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_refreshing_replaces_code_and_nothing_else(exported, tmp_path):
+    source, folder = exported[0] / "item", tmp_path / "folder"
+    shutil.copytree(source, folder)
+    (folder / "modeling_tiger_fg.py").write_text("stale")
+    (folder / "no_longer_needed.py").write_text("stale")
+    expected = {path.name: path.read_bytes() for path in source.iterdir() if path.is_file()}
+    assert refresh_code(folder) == sorted(name for name in expected if name.endswith(".py"))
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == expected
+
+
+def test_a_folder_without_code_cannot_be_refreshed(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    make_processor().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="have no auto_map, so the folder holds no code"):
+        refresh_code(tmp_path)

@@ -1,11 +1,14 @@
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
 
-from tiger_fg_hf.models.image_loading_tiger_fg import load_rgb_image
+from tiger_fg_hf.models.image_loading_tiger_fg import load_reduced_rgb_image, load_rgb_image
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -169,7 +172,6 @@ def truncated(format):
         (b"<html>not found</html>", "format"),
         (encode(noise())[:20], "."),
         (encode(noise(), "EPS"), "EPS"),
-        ("missing.jpg", "missing.jpg"),
         ({"bytes": None, "path": None}, "neither"),
         (None, "NoneType"),
         (3, "int"),
@@ -210,3 +212,129 @@ def test_file_is_closed(tmp_path):
     image = load_rgb_image(path)
     assert getattr(image, "fp", None) is None
     assert image.resize((2, 2)).size == (2, 2)
+
+
+def test_paths_are_named(tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(truncated("JPEG"))
+    for source in (broken, str(broken), {"bytes": None, "path": str(broken)}, {"bytes": b"x", "path": str(broken)}):
+        with pytest.raises(ValueError, match=rf"^images\[3\] \('{broken}'\) cannot be read: "):
+            load_rgb_image(source, name="images[3]")
+    with pytest.raises(ValueError, match=r"^image \('missing\.jpg'\) cannot be read: No such file"):
+        load_rgb_image("missing.jpg")
+    with pytest.raises(ValueError, match=r"^image \('x{300}…'\) cannot be read: File name too long"):
+        load_rgb_image("x" * 5_000)
+
+
+@pytest.mark.parametrize("url", ["https://shop.example/a.jpg", "s3://bucket/a.jpg", "file:///a.jpg", "hf://x/a.jpg"])
+def test_urls_are_refused_as_urls(url):
+    for source in (url, {"bytes": None, "path": url}):
+        with pytest.raises(ValueError, match=rf"\('{url}'\) cannot be read: it is a URL; download it first"):
+            load_rgb_image(source)
+
+
+def test_folders_and_pipes_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path, kind in (
+        (tmp_path / "pipe.jpg", "a pipe, socket or device"),
+        (tmp_path, "a folder"),
+        ("/dev/zero", "device"),
+    ):
+        with pytest.raises(ValueError, match=f"cannot be read: it is .*{kind}"):
+            load_rgb_image(path)
+
+
+# The start of a HEIC file, which is all that tells its format.
+HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(64)
+
+
+def test_heic_without_the_plug_in(monkeypatch):
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ValueError, match=r"it is a HEIC image; install .*pillow-heif.* or convert it"):
+        load_rgb_image(HEIC)
+
+
+def test_heic_with_the_plug_in():
+    pillow_heif = pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 48), RED)).save(buffer, quality=-1)
+    found = pixels(load_rgb_image(buffer.getvalue()))
+    assert found.shape == (48, 64, 3)
+    assert np.abs(found.astype(int) - RED).max() <= 4
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_rgb_image(HEIC)
+
+
+def test_formats_that_nothing_reads():
+    with pytest.raises(ValueError, match="not an image in a format that Pillow can read; convert it to JPEG or PNG"):
+        load_rgb_image(b"%PDF-1.7 not a picture")
+
+
+def smooth(width, height):
+    ramp = np.linspace(0, 255, width, dtype=np.uint8)[None].repeat(height, 0)
+    steps = np.linspace(0, 255, height, dtype=np.uint8)[:, None].repeat(width, 1)
+    return Image.fromarray(np.stack([ramp, steps, ramp // 2 + steps // 2], axis=-1))
+
+
+@pytest.mark.parametrize(("max_pixels", "divisor"), [(400 * 302, 1), (400 * 302 - 1, 2), (30_200, 2)])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_beyond_the_limit_is_read_at_reduced_scale(max_pixels, divisor, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    data = encode(smooth(400, 302), "JPEG", quality=95, exif=exif)
+    whole = load_rgb_image(data)
+    image, full_size = load_reduced_rgb_image(data, max_pixels=max_pixels)
+    assert full_size == whole.size == ((400, 302) if orientation == 1 else (302, 400))
+    assert image.size == (whole.width // divisor, whole.height // divisor)
+    if divisor == 1:
+        assert np.array_equal(pixels(image), pixels(whole))
+    else:
+        expected = pixels(whole.resize(image.size, Image.Resampling.BOX)).astype(int)
+        assert np.abs(pixels(image) - expected).max() <= 4
+
+
+def test_what_cannot_be_reduced_is_refused(tmp_path):
+    image = smooth(400, 300)
+    path = tmp_path / "photo.jpg"
+    image.save(path)
+    for source, limit in (
+        (encode(image), 119_999),
+        (image, 119_999),
+        (Image.open(path), 119_999),
+        (path, 29_999),  # less than a quarter
+        (encode(image, "JPEG", progressive=True), 59_999),
+    ):
+        with pytest.raises(ValueError, match=f"400x300 pixels exceeds the limit of {limit} pixels; scale it down"):
+            load_reduced_rgb_image(source, max_pixels=limit)
+    assert load_reduced_rgb_image(encode(image, "JPEG", progressive=True), max_pixels=60_000).image.size == (200, 150)
+    with pytest.raises(ValueError, match="exceeds"):
+        load_rgb_image(path, max_pixels=119_999)
+
+
+def test_a_photo_of_108_megapixels_needs_little_memory(tmp_path):
+    Image.new("L", (12_000, 9_000), 200).save(tmp_path / "photo.jpg")
+    script = """
+import resource, sys, warnings
+from tiger_fg_hf import TigerFGImageProcessorPil
+
+warnings.simplefilter("error")
+processor = TigerFGImageProcessorPil(size=32, do_normalize=False)
+processor("%s/small.jpg" % sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = processor(f"{sys.argv[1]}/photo.jpg", boxes=[[6_000, 4_500, 12_000, 9_000]], return_tensors="np").pixel_values
+assert found.shape == (1, 3, 32, 32) and abs(found[0, :, 16, 16] - 200 / 255).max() < 0.01
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    noise().save(tmp_path / "small.jpg")
+    run = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < 250  # MiB; all pixels are 309 in RGB
+
+
+def test_images_of_other_modes_can_be_refused():
+    for image in (Image.new("L", (4, 4)), encode(Image.new("RGBA", (4, 4))), np.zeros((4, 4), dtype=np.uint8)):
+        with pytest.raises(ValueError, match="not RGB, and do_convert_rgb=False"):
+            load_reduced_rgb_image(image, convert=False)
+    assert load_reduced_rgb_image(encode(noise()), convert=False).full_size == (10, 12)

@@ -2,15 +2,17 @@ import io
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from transformers import AutoImageProcessor
 from transformers.utils import is_torchvision_available
 
 from tiger_fg_hf import TigerFGImageProcessor, TigerFGImageProcessorPil
+from tiger_fg_hf.models import image_processing_pil_tiger_fg as image_processing
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 HEIGHT, WIDTH = 24, 32
@@ -183,6 +185,7 @@ def test_bad_inputs_are_named(backend):
         ({"pad_color": [0, 0]}, "pad_color"),
         ({"pad_color": 256}, "pad_color"),
         ({"image_mean": [0.5]}, "image_mean"),
+        ({"data_format": "none"}, "data_format"),
     ],
 )
 def test_bad_options_are_named(backend, options, message):
@@ -190,6 +193,53 @@ def test_bad_options_are_named(backend, options, message):
         backend(**options)
     with pytest.raises(ValueError, match=message):
         backend()(photo(40, 64), **options)
+
+
+@every_backend
+def test_files_are_named(backend, tmp_path):
+    path = tmp_path / "photo.png"
+    photo(40, 64).save(path)
+    with pytest.raises(ValueError, match=rf"^images\[1\] \('{path}'\): the box .* reaches outside"):
+        backend()([path, path], boxes=[None, [0, 0, 65, 10]])
+    path.write_bytes(b"broken")
+    with pytest.raises(ValueError, match=rf"^images\[1\] \('{path}'\) cannot be read"):
+        backend()([photo(40, 64), path])
+
+
+@every_backend
+@pytest.mark.parametrize("orientation", [1, 8])
+def test_boxes_refer_to_the_full_scale_of_a_reduced_image(backend, orientation, monkeypatch, tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    photo(802, 601).save(tmp_path / "photo.jpg", quality=95, exif=exif)
+    size = (601, 802) if orientation == 1 else (802, 601)
+    boxes = [[100, 200, 401, 500.4], None, [0, 0, *size], [size[0] - 1, size[1] - 1, *size]]
+    images = [tmp_path / "photo.jpg"] * len(boxes)
+    processor = backend(size=SIZE, do_normalize=False)
+    expected = processor(images, boxes=boxes, return_tensors="np").pixel_values
+    reduced = partial(image_processing.load_reduced_rgb_image, max_pixels=200_000)
+    monkeypatch.setattr(image_processing, "load_reduced_rgb_image", reduced)
+    found = processor(images, boxes=boxes, return_tensors="np").pixel_values
+    assert not np.array_equal(found, expected)
+    assert np.abs(found - expected).mean() < 0.01
+    with pytest.raises(ValueError, match=f"reaches outside the image of {size[0]}x{size[1]} pixels"):
+        processor(images[:1], boxes=[[0, 0, size[0] + 1, 5]])
+
+
+@every_backend
+def test_layout_of_the_output(backend):
+    images = batch()
+    first = backend(size=SIZE)(images, return_tensors="np").pixel_values
+    last = backend(size=SIZE)(images, data_format="channels_last", return_tensors="np").pixel_values
+    assert np.array_equal(last, first.transpose(0, 2, 3, 1))
+
+
+@every_backend
+def test_other_modes_are_converted_unless_they_are_refused(backend):
+    gray = Image.new("L", (8, 8), 90)
+    assert np.array_equal(backend(size=8)(gray).pixel_values, backend(size=8)(gray.convert("RGB")).pixel_values)
+    with pytest.raises(ValueError, match=r"images\[0\] cannot be read: its mode is L, not RGB"):
+        backend(do_convert_rgb=False)(gray)
 
 
 @every_backend
@@ -204,6 +254,8 @@ def test_save_and_load(backend, tmp_path):
     processor.save_pretrained(tmp_path)
     saved = json.loads((tmp_path / "preprocessor_config.json").read_text())
     assert saved == {
+        "data_format": "channels_first",
+        "do_convert_rgb": True,
         "do_normalize": True,
         "do_rescale": True,
         "do_resize": True,

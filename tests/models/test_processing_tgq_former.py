@@ -49,6 +49,16 @@ def test_items():
     assert decoded == ["red mug | kitchen | color : red", "red lamp"]
 
 
+def test_the_dual_encoder_may_read_more_than_the_title(tmp_path):
+    processor = make_processor(title_template=["{title}", "{attributes}"])
+    processor.save_pretrained(tmp_path)
+    for each in (processor, TGQFormerProcessor.from_pretrained(tmp_path)):
+        read = each.title_tokenizer.decode(each(text=[RECORD])["title_input_ids"][0])
+        assert read == "red mug <unk> <unk> <unk> red"  # "red mug | color: red" in the words that it knows
+    with pytest.raises(ValueError, match="must be a list of segments"):
+        make_processor(title_template="{title}")
+
+
 def test_instruction_stands_before_every_text():
     inputs = make_processor(instruction="find: ")(images=[photo(), photo()], text=["red", None])
     language = make_processor().tokenizer

@@ -107,11 +107,10 @@ class TestRenderText:
         ("record", "message"),
         [
             (5, "expected a string, a record"),
-            ({"title": b"bytes"}, "title must be a string"),
-            ({"title": {"en": "shirt"}}, "title must be a string"),
-            ({"attributes": [("color", "blue")]}, "attributes must be a dict"),
-            ({"attributes": "{broken"}, "attributes is no valid JSON"),
-            ({"attributes": {"color": {"main": "blue"}}}, r"attributes\['color'\] must be"),
+            ({"title": b"bytes"}, "title must be text"),
+            ({"name": "shirt"}, "the record has no field of the text template"),
+            ({"attributes": "{broken"}, "attributes is not valid JSON"),
+            ({"attributes": {"color": [b"blue"]}}, r"attributes\['color'\] must be text"),
         ],
     )
     def test_unusable_values_are_named(self, processor, record, message):
@@ -261,7 +260,9 @@ def test_save_and_load(tmp_path):
     assert saved == {
         "attribute_separator": ", ",
         "attribute_template": "{name}: {value}",
+        "columns": None,
         "image_processor": json.loads(processor.image_processor.to_json_string()),
+        "keep_html": False,
         "max_length": 10,
         "processor_class": "TigerFGProcessor",
         "query_size": {"height": 8, "width": 8},
@@ -281,7 +282,7 @@ def test_save_and_load(tmp_path):
 def test_remote_code_in_a_process_without_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr(TigerFGImageProcessorPil, "_auto_class", "AutoImageProcessor")
     monkeypatch.setattr(TigerFGProcessor, "_auto_class", "AutoProcessor")
-    processor, folder = make_processor(), tmp_path / "export"
+    processor, folder = make_processor(columns={"title": "name"}), tmp_path / "export"
     processor.save_pretrained(folder)
     photo().save(tmp_path / "photo.png")
     script = """
@@ -301,7 +302,7 @@ folder, photo, output, again = sys.argv[1:]
 processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
 assert type(processor).__module__.startswith("transformers_modules."), type(processor)
 assert type(processor.image_processor).__module__.startswith("transformers_modules.")
-inputs = processor(images=[photo, None], text=[{"title": "Linen shirt"}, "ab"], return_tensors="pt")
+inputs = processor(images=[photo, None], text=[{"name": "Linen shirt"}, "ab"], return_tensors="pt")
 alone = AutoImageProcessor.from_pretrained(folder, trust_remote_code=True)(photo, return_tensors="pt")
 assert torch.equal(alone.pixel_values[0], inputs.pixel_values[0])
 torch.save(dict(inputs), output)
@@ -317,7 +318,7 @@ AutoProcessor.from_pretrained(again, trust_remote_code=True)
     )
     assert result.returncode == 0, result.stderr
     theirs = torch.load(tmp_path / "inputs.pt")
-    ours = processor(images=[photo(), None], text=[{"title": "Linen shirt"}, "ab"], return_tensors="pt")
+    ours = processor(images=[photo(), None], text=[{"name": "Linen shirt"}, "ab"], return_tensors="pt")
     assert set(ours) == set(theirs)
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 

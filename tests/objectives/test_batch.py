@@ -1,4 +1,4 @@
-"""Parts of a batch whose pictures are kept once."""
+"""Parts of a batch that holds each photo once."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from tiger_fg_hf.objectives.batch import select_rows
 
 
 def counted_batch(index: list[int] | None) -> dict:
-    """Pictures that hold their own number; without an index one for each of the five rows."""
+    """A batch of five rows whose photos hold their own number; without an index, one photo per row."""
     pictures = 5 if index is None else max(index) + 1
     batch = {
         "pixel_values": torch.arange(float(pictures)).view(-1, 1, 1, 1).expand(-1, 3, 2, 2),
@@ -30,7 +30,7 @@ def counted_batch(index: list[int] | None) -> dict:
         (slice(1, 4), None, [1, 2, 3]),
     ],
 )
-def test_every_row_finds_its_picture_and_no_other_is_kept(rows, index, kept):
+def test_rows_keep_their_photos_and_no_others(rows, index, kept):
     batch = counted_batch(index)
     part = select_rows(batch, rows)
     numbers = part["pixel_values"][:, 0, 0, 0]
@@ -42,7 +42,7 @@ def test_every_row_finds_its_picture_and_no_other_is_kept(rows, index, kept):
         assert numbers[part["image_index"]].tolist() == index[rows]
 
 
-def test_without_item_pictures():
+def test_without_item_photos():
     batch = counted_batch(None)
     del batch["pixel_values"]
     assert select_rows(batch, slice(1, 3)).keys() == batch.keys()
@@ -56,8 +56,7 @@ def test_parts_of_parts():
 
 @pytest.mark.parametrize("pictures", [None, 3])
 @pytest.mark.parametrize("share", [1, 2, 3])
-def test_parts_are_represented_as_the_whole_is(pictures, share):
-    """Representations of the parts, one after another, are those of the whole batch."""
+def test_representations_of_the_parts_are_those_of_the_whole(pictures, share):
     student, batch = tiny_student(), task_batch(pictures=pictures)
     whole = student(**batch)
     rows = len(batch["item_ids"])

@@ -1,4 +1,4 @@
-"""Tokens of a frozen text encoder, once per text."""
+"""The cache of the tokens of a frozen text encoder."""
 
 import pytest
 import torch
@@ -13,14 +13,14 @@ def encoder(text: str = "bert"):
 
 
 def texts(lengths: list[int], width: int = 8, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask, padded on the right with ids that mean something, which must not be read."""
+    """Ids and mask, padded on the right with valid ids, which must not be read."""
     ids = torch.randint(3, VOCAB, (len(lengths), width), generator=torch.Generator().manual_seed(seed))
     return ids, (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
 
 
 @pytest.mark.parametrize("text", ["bert", "xlm_roberta", "modernbert"])
 def test_equals_the_encoder(text):
-    """Whose own batch is padded; at padding there are zeros."""
+    """Which runs on a padded batch. The cache returns zeros at padding."""
     model, (ids, mask) = encoder(text), texts([8, 3, 1, 5])
     found = FrozenTextTokens(model)(ids, mask)
     expected = model(input_ids=ids, attention_mask=mask).last_hidden_state
@@ -31,7 +31,7 @@ def test_equals_the_encoder(text):
 
 
 def test_does_not_depend_on_the_batch():
-    """Bit by bit: alone, among others, in another order, padded further, seen before or not."""
+    """Bit by bit: alone, among others, in another order, with more padding, from the cache or not."""
     model, (ids, mask) = encoder(), texts([8, 3, 1, 5])
     together = FrozenTextTokens(model)(ids, mask)
     used = FrozenTextTokens(model)
@@ -43,7 +43,7 @@ def test_does_not_depend_on_the_batch():
     assert torch.equal(FrozenTextTokens(model)(*wider)[:, :8], together)
 
 
-def test_texts_that_begin_alike_are_different():
+def test_texts_with_a_common_beginning_differ():
     model, (ids, mask) = encoder(), texts([3, 5])
     ids[1] = ids[0]
     found = FrozenTextTokens(model)(ids, mask)
@@ -51,7 +51,7 @@ def test_texts_that_begin_alike_are_different():
 
 
 @pytest.mark.parametrize("lengths", [[0], [4, 0, 2], [0, 0]])
-def test_items_without_text_have_zeros(lengths):
+def test_empty_texts_are_zeros(lengths):
     model, (ids, mask) = encoder(), texts(lengths)
     tokens = FrozenTextTokens(model)
     for _ in range(2):
@@ -73,10 +73,10 @@ def test_each_text_is_encoded_once():
         assert len(calls) == 4
 
 
-def test_keeps_no_more_than_it_may(tmp_path):
-    """Further texts are encoded anew each time, and are as right; so it is with what is loaded."""
+def test_stays_within_its_bound(tmp_path):
+    """Texts beyond it are encoded every time, with the same result; tokens from a file count too."""
     model, (ids, mask) = encoder(), texts([4, 3, 5, 6])
-    size = 4 * 32  # bytes of a token
+    size = 4 * 32  # bytes per token
     bounded = FrozenTextTokens(model, max_bytes=9 * size)
     whole = FrozenTextTokens(model)
     expected = whole(ids, mask)
@@ -94,7 +94,7 @@ def test_keeps_no_more_than_it_may(tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_tokens_on_disk_are_the_same(tmp_path, dtype):
-    """Bit by bit, those of the empty text too; what is loaded joins what is there."""
+    """Bit by bit, those of the empty text too; loading adds to the tokens in memory."""
     model, (ids, mask) = encoder().to(dtype), texts([4, 0, 5, 6])
     path = tmp_path / "tokens.safetensors"
     first = FrozenTextTokens(model)
@@ -117,7 +117,7 @@ def test_tokens_on_disk_are_the_same(tmp_path, dtype):
     assert not calls
 
 
-def test_an_interrupted_save_leaves_what_was_there(tmp_path, monkeypatch):
+def test_an_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
     model = encoder()
     path = tmp_path / "tokens.safetensors"
     tokens = FrozenTextTokens(model)
@@ -146,8 +146,8 @@ def test_an_encoder_in_train_mode_is_an_error():
         tokens(ids, mask)
 
 
-def test_what_is_returned_may_be_changed():
-    """It is a copy: what is kept stays as it is."""
+def test_results_are_copies():
+    """Changing one leaves the cache as it is."""
     tokens, (ids, mask) = FrozenTextTokens(encoder()), texts([4, 3])
     expected = tokens(ids, mask).clone()
     tokens(ids, mask).zero_()

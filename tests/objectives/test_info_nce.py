@@ -1,4 +1,4 @@
-"""InfoNCE, which the contrastive losses share: who is whose positive, negative and neither, and means over rows."""
+"""InfoNCE: which rows are positives, negatives or neither, and means over rows."""
 
 import math
 
@@ -14,7 +14,7 @@ from tiger_fg_hf.objectives.info_nce import Rows, info_nce
 @pytest.mark.parametrize("scale", [1.0, 14.3, 100.0])
 @pytest.mark.parametrize("own", [slice(0, 6), slice(2, 4)])
 def test_equals_the_reference(ids, scale, own):
-    """All rows or a share of them, with candidates left out and with negatives of each anchor alone."""
+    """For all rows or a share of them, with excluded candidates and extra negatives."""
     anchors, candidates, extra = unit_rows(6, 5), unit_rows(6, 5, seed=1), unit_rows(6, 3, 5, seed=2)
     excluded = flags("-+--+-")
     ids = torch.tensor(ids)
@@ -38,7 +38,7 @@ def test_equals_the_reference(ids, scale, own):
 @pytest.mark.parametrize("texts", [0, 3])
 @pytest.mark.parametrize("own", [slice(0, 6), slice(2, 4)])
 def test_with_several_positives_equals_the_reference(ids, scale, excluded, texts, own):
-    """Each positive by itself against all that is of another product; where there is but one, it is as without."""
+    """Each positive is compared with other products alone; a single positive gives the plain loss."""
     anchors, candidates, excluded = unit_rows(6, 5), unit_rows(6, 5, seed=1), flags(excluded)
     extra = unit_rows(6, texts, 5, seed=2) if texts else None
     ids = torch.tensor(ids)
@@ -57,15 +57,15 @@ def test_with_several_positives_equals_the_reference(ids, scale, excluded, texts
 
 
 def test_several_positives_attract():
-    """Of products 5, 5, 6 the first anchor is drawn to both of its own, and away from the third row."""
+    """With products 5, 5, 6, the first anchor is drawn to the first two rows and away from the third."""
     anchors, candidates = unit_rows(3, 5), unit_rows(3, 5, seed=1)
     loss = info_nce(anchors, candidates, Rows.of_one_process(torch.tensor([5, 5, 6])), 1.0, multi_positive=True)
     (gradient,) = torch.autograd.grad(loss[0], candidates)
     assert (gradient @ anchors[0] < 0).tolist() == [True, True, False]
 
 
-def test_equal_embeddings_lose_the_log_of_the_candidates():
-    """With rows 0 to 2 one product, each of them sees itself and the two others, of which it tells nothing apart."""
+def test_equal_embeddings_have_the_log_of_the_number_of_candidates():
+    """Rows 0 to 2 show one product: each has itself and rows 3 and 4 as candidates."""
     same = F.normalize(torch.ones(5, 3), dim=-1)
     loss = info_nce(same, same, Rows.of_one_process(torch.tensor([0, 0, 0, 1, 2])), 20.0)
     assert loss.tolist() == close([math.log(3)] * 3 + [math.log(5)] * 2)
@@ -73,7 +73,7 @@ def test_equal_embeddings_lose_the_log_of_the_candidates():
 
 @pytest.mark.parametrize("rows", [1, 4])
 @pytest.mark.parametrize("multi_positive", [False, True])
-def test_one_product_alone_loses_nothing(rows, multi_positive):
+def test_one_product_alone_has_no_loss(rows, multi_positive):
     anchors, candidates = unit_rows(rows, 5), unit_rows(rows, 5, seed=1)
     scale = torch.tensor(100.0, requires_grad=True)
     of_one = Rows.of_one_process(torch.full((rows,), 7))
@@ -81,8 +81,8 @@ def test_one_product_alone_loses_nothing(rows, multi_positive):
     assert_exactly_nothing(loss.sum(), (anchors, candidates, scale))
 
 
-def test_other_views_of_a_product_neither_attract_nor_repel():
-    """Of products 5, 5, 6 the first anchor is compared with its own and the third row: the second gets no gradient."""
+def test_other_rows_of_a_product_neither_attract_nor_repel():
+    """With products 5, 5, 6, the first anchor gives the second row no gradient."""
     anchors, candidates = unit_rows(3, 5), unit_rows(3, 5, seed=1)
     loss = info_nce(anchors, candidates, Rows.of_one_process(torch.tensor([5, 5, 6])), 1.0)
     (gradient,) = torch.autograd.grad(loss[0], candidates)
@@ -90,7 +90,7 @@ def test_other_views_of_a_product_neither_attract_nor_repel():
     assert torch.equal(gradient[1], torch.zeros(5))
 
 
-def test_extra_negatives_are_those_of_their_row_alone():
+def test_extra_negatives_belong_to_one_row_each():
     anchors, extra = unit_rows(4, 5), unit_rows(4, 3, 5, seed=2)
     rows = Rows.of_one_process(torch.arange(4))
     loss = info_nce(anchors, unit_rows(4, 5, seed=1), rows, 10.0, extra_negatives=extra)
@@ -101,7 +101,7 @@ def test_extra_negatives_are_those_of_their_row_alone():
 
 @pytest.mark.parametrize("multi_positive", [False, True])
 def test_extreme_scales_stay_finite(multi_positive):
-    """At a scale of 100, the anchor's own candidate is its opposite and all others are itself."""
+    """At a scale of 100, an anchor's positive is its opposite and its negatives equal it."""
     anchors = F.normalize(torch.ones(3, 2), dim=-1).requires_grad_()
     candidates = anchors.detach().clone()
     candidates[0] *= -1
@@ -131,39 +131,25 @@ def test_every_anchor_needs_its_id_and_candidate():
         info_nce(anchors, anchors, Rows(ids[:2], ids), 1.0)
 
 
-def test_same_product_holds_other_rows_alone():
+def test_same_product_leaves_out_the_row_itself():
     rows = Rows(torch.tensor([1, 2]), torch.tensor([1, 1, 1, 2, 3]), offset=2)
     assert rows.targets.tolist() == [2, 3]
     assert rows.same_product().int().tolist() == [[1, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
 
 
-@pytest.mark.parametrize("valid", ["+-++-+", "++++--", "---+--", "------", "++++++"])
-@pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_mean_over_valid_rows_of_all_processes(valid, world_size):
-    """However unevenly they lie: a process may have none. What is not valid may be anything, even not a number."""
-    valid = flags(valid)
-    values = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0, 32.0]).masked_fill(~valid, torch.nan)
-    ids, share = torch.arange(6), 6 // world_size
-    means = [
-        Rows(ids[own], ids, own.start).mean(values[own], valid[own], valid)
-        for own in (slice(start, start + share) for start in range(0, 6, share))
-    ]
-    expected = values[valid].mean().item() if valid.any() else 0.0
-    assert torch.stack(means).mean().item() == close(expected)
+BOOLEAN = ["+-++-+", "++++--", "---+--", "------", "++++++"]
+WEIGHTS = [[0.5, 0.0, 2.0, 1e-9, 0.0, 3.0], [0.0, 0.0, 0.0, 0.0, 1e-12, 2e-12]]
 
 
-@pytest.mark.parametrize("weights", [[0.5, 0.0, 2.0, 1e-9, 0.0, 3.0], [0.0, 0.0, 0.0, 0.0, 1e-12, 2e-12], [0.0] * 6])
+@pytest.mark.parametrize("weights", [*map(flags, BOOLEAN), *map(torch.tensor, WEIGHTS)])
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_weighted_mean_over_rows_of_all_processes(weights, world_size):
-    """However small all weights are together; a row without weight may be anything."""
-    weights = torch.tensor(weights)
+def test_mean_over_rows_of_all_processes(weights, world_size):
+    """However unevenly the weights are spread, and however small they are; rows without weight may hold NaN."""
     values = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0, 32.0]).masked_fill(weights == 0, torch.nan)
     ids, share = torch.arange(6), 6 // world_size
     means = [
         Rows(ids[own], ids, own.start).mean(values[own], weights[own], weights)
         for own in (slice(start, start + share) for start in range(0, 6, share))
     ]
-    expected = sum(v * w for v, w in zip(values.tolist(), weights.tolist(), strict=True) if w) / max(
-        weights.sum().item(), 1e-30
-    )
-    assert torch.stack(means).mean().item() == close(expected)
+    weighted = [v * w for v, w in zip(values.tolist(), weights.tolist(), strict=True) if w]
+    assert torch.stack(means).mean().item() == close(sum(weighted) / max(weights.sum().item(), 1e-30))

@@ -1,4 +1,4 @@
-"""`L_i2v`: regions find their fused item in the batch, and the right text for their own picture."""
+"""`L_i2v`: regions find their item in the batch, and the right text for their photo."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from tiger_fg_hf.objectives.item_to_region import item_to_region_loss
 
 
 def inputs(rows: int = 6, texts: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Items, regions and mismatched items."""
+    """Embeddings of items, regions and mismatched items."""
     return unit_rows(rows, 5), unit_rows(rows, 5, seed=1), unit_rows(rows, texts, 5, seed=2)
 
 
@@ -27,7 +27,7 @@ def inputs(rows: int = 6, texts: int = 2) -> tuple[torch.Tensor, torch.Tensor, t
 @pytest.mark.parametrize("has_mismatch", ["++++++", "+-+--+", "------"])
 @pytest.mark.parametrize("hard_weight", [1.0, 0.3])
 def test_equals_the_reference(ids, has_box, has_mismatch, hard_weight):
-    """Items without a box are candidates too; the hard part is a mean over rows with box and mismatched texts."""
+    """Items without a box are candidates too; the hard part is a mean over rows with a box and mismatched texts."""
     items, regions, mismatched = inputs()
     has_box, has_mismatch = flags(has_box), flags(has_mismatch)
     found = item_to_region_loss(
@@ -47,8 +47,8 @@ def test_equals_the_reference(ids, has_box, has_mismatch, hard_weight):
     assert found.item() == close(mean(in_batch) + hard_weight * mean(hard))
 
 
-def test_without_known_categories_the_hard_part_is_gone():
-    """Value and gradients are those of a batch without mismatched texts, exactly."""
+def test_without_known_categories_there_is_no_hard_part():
+    """Value and gradients are exactly those of a batch without mismatched texts."""
     items, regions, mismatched = inputs()
     rows, has_box = Rows.of_one_process(torch.arange(6)), flags("++-+++")
     plain = item_to_region_loss(items, regions, has_box, rows, 12.0)
@@ -66,7 +66,7 @@ def test_without_known_categories_the_hard_part_is_gone():
     assert torch.equal(weightless, plain)
 
 
-def test_without_boxes_there_is_nothing():
+def test_is_zero_without_boxes():
     items, regions, mismatched = inputs()
     rows = Rows.of_one_process(torch.arange(6))
     loss = item_to_region_loss(items, regions, flags("------"), rows, 12.0, mismatched_embeds=mismatched)
@@ -74,7 +74,7 @@ def test_without_boxes_there_is_nothing():
 
 
 def test_one_box_is_the_only_anchor():
-    """All items are its candidates, but of the mismatched ones only its own."""
+    """Its candidates are all items, but only its own mismatched items."""
     items, regions, mismatched = inputs()
     rows = Rows.of_one_process(torch.arange(6))
     loss = item_to_region_loss(items, regions, flags("---+--"), rows, 12.0, mismatched_embeds=mismatched)
@@ -85,7 +85,7 @@ def test_one_box_is_the_only_anchor():
 
 
 @pytest.mark.parametrize("ids", [[3], [5, 5, 5]])
-def test_one_product_alone_has_its_mismatched_texts(ids):
+def test_one_product_alone_has_mismatched_texts_as_negatives(ids):
     items, regions, mismatched = inputs(len(ids))
     rows, has_box = Rows.of_one_process(torch.tensor(ids)), torch.ones(len(ids), dtype=torch.bool)
     assert_exactly_nothing(item_to_region_loss(items, regions, has_box, rows, 12.0), (items, regions))
@@ -98,7 +98,7 @@ def test_one_product_alone_has_its_mismatched_texts(ids):
 @pytest.mark.parametrize("has_box", ["++++++++", "+++-+---", "++++----", "--------"])
 @pytest.mark.parametrize("has_mismatch", ["++++++++", "-+++++-+", "----++++", None])
 def test_mean_over_processes_is_the_whole_batch(world_size, has_box, has_mismatch):
-    """With different numbers of boxes and of known categories on each process, and with none on some."""
+    """With different numbers of boxes and known categories on each process, and with none on some."""
     ids, has_box = torch.tensor([0, 1, 0, 2, 3, 1, 4, 0]), flags(has_box)
     has_mismatch = None if has_mismatch is None else flags(has_mismatch)
     items, regions, mismatched = inputs(8)

@@ -1,4 +1,4 @@
-"""`L_q2i`: both directions, mismatched texts in one of them."""
+"""`L_q2i`: both directions, with mismatched texts in one of them."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ from tiger_fg_hf.objectives.query_to_item import query_to_item_loss
 @pytest.mark.parametrize("scale", [1.0, 14.3])
 @pytest.mark.parametrize("multi_positive", [False, True])
 def test_equals_the_reference(ids, texts, scale, multi_positive):
-    """The denominators from query to item hold the mismatched texts of their own row, the others none."""
+    """Each row's mismatched texts are negatives in the direction from query to item alone."""
     queries, items = unit_rows(6, 5), unit_rows(6, 5, seed=1)
     mismatched = unit_rows(6, texts, 5, seed=2) if texts else None
     rows = Rows.of_one_process(torch.tensor(ids))
@@ -42,7 +42,7 @@ def test_equals_the_reference(ids, texts, scale, multi_positive):
 
 
 def test_mismatched_texts_leave_the_other_direction_alone():
-    """What remains of the gradients without the direction from query to item is that from item to query."""
+    """Without the direction from query to item, the gradients are those from item to query."""
     queries, items, mismatched = unit_rows(4, 5), unit_rows(4, 5, seed=1), unit_rows(4, 2, 5, seed=2)
     rows = Rows.of_one_process(torch.tensor([0, 1, 1, 2]))
     loss = query_to_item_loss(queries, items, rows, 10.0, mismatched_embeds=mismatched)
@@ -55,7 +55,7 @@ def test_mismatched_texts_leave_the_other_direction_alone():
     assert torch.equal(other[2], torch.zeros_like(mismatched))
 
 
-def test_a_single_pair_has_its_mismatched_texts_alone():
+def test_a_single_pair_has_mismatched_texts_as_negatives():
     query, item, mismatched = unit_rows(1, 5), unit_rows(1, 5, seed=1), unit_rows(1, 2, 5, seed=2)
     rows = Rows.of_one_process(torch.tensor([3]))
     assert_exactly_nothing(query_to_item_loss(query, item, rows, 10.0), (query, item))
@@ -64,7 +64,7 @@ def test_a_single_pair_has_its_mismatched_texts_alone():
 
 
 @pytest.mark.parametrize("multi_positive", [False, True])
-def test_one_product_alone_loses_nothing(multi_positive):
+def test_one_product_alone_has_no_loss(multi_positive):
     queries, items = unit_rows(4, 5), unit_rows(4, 5, seed=1)
     scale = torch.tensor(100.0, requires_grad=True)
     rows = Rows.of_one_process(torch.full((4,), 7))
@@ -72,8 +72,7 @@ def test_one_product_alone_loses_nothing(multi_positive):
     assert_exactly_nothing(loss, (queries, items, scale))
 
 
-def test_queries_and_items_trade_places():
-    """Without mismatched texts the loss is symmetric."""
+def test_is_symmetric_without_mismatched_texts():
     queries, items = unit_rows(6, 5), unit_rows(6, 5, seed=1)
     rows = Rows.of_one_process(torch.tensor([0, 1, 0, 2, 3, 4]))
     one, other = query_to_item_loss(queries, items, rows, 9.0), query_to_item_loss(items, queries, rows, 9.0)
@@ -83,7 +82,7 @@ def test_queries_and_items_trade_places():
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 @pytest.mark.parametrize("multi_positive", [False, True])
 def test_mean_over_processes_is_the_whole_batch(world_size, multi_positive):
-    """Ids repeat within and across the processes' shares."""
+    """With ids that repeat within and across processes."""
     ids = torch.tensor([0, 1, 0, 2, 3, 1, 4, 0])
     queries, items, mismatched = unit_rows(8, 5), unit_rows(8, 5, seed=1), unit_rows(8, 2, 5, seed=2)
     scale = torch.tensor(9.0, requires_grad=True)

@@ -1,4 +1,4 @@
-"""`L_rr` against a loop over channels, and its limits."""
+"""`L_rr`, compared with a loop over channels, and its limits."""
 
 import math
 
@@ -27,7 +27,7 @@ def slow(first, second):
 
 
 @pytest.mark.parametrize("rows", [2, 3, 6, 50])
-def test_is_the_mean_squared_correlation_of_like_channels(rows):
+def test_is_the_mean_squared_correlation_of_the_channels(rows):
     first, second = streams(rows)
     assert redundancy_loss(first, second).item() == pytest.approx(slow(first, second), rel=1e-3)
 
@@ -56,7 +56,7 @@ def test_limits():
     assert redundancy_loss(first, torch.ones_like(second)).item() == 0.0
 
 
-def test_gradients_are_numbers_and_lower_it():
+def test_gradients_are_finite_and_lower_it():
     for rows in (1, 2, 20):
         first, second = (stream.requires_grad_() for stream in streams(rows))
         loss = redundancy_loss(first, second)
@@ -75,6 +75,6 @@ def test_bfloat16_streams_under_autocast():
     assert found.item() == pytest.approx(slow(first, second), rel=0.05)
 
 
-def test_streams_of_different_shape_are_named():
+def test_streams_of_different_shape_are_an_error():
     with pytest.raises(ValueError, match=r"differ in shape: \(6, 5\) and \(6, 4\)"):
         redundancy_loss(streams()[0], streams(width=4)[1])

@@ -1,4 +1,4 @@
-"""Which patches a box holds, and another grid's features there, on grids small enough to draw."""
+"""Features of regions, on grids small enough to draw."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
 
 
 def drawn(box: list[float], grid: tuple[int, int]) -> str:
-    """Patches of a box as text, one line a row."""
+    """Patches in a box as text, one line per row."""
     inside = patches_in_boxes(torch.tensor([box]), grid)[0].view(grid)
     return "/".join("".join("#" if patch else "." for patch in row) for row in inside.tolist())
 
@@ -22,21 +22,21 @@ def drawn(box: list[float], grid: tuple[int, int]) -> str:
         ([0.0, 0.0, 0.5, 0.5], (4, 4), "##../##../..../...."),
         ([0.5, 0.0, 1.0, 0.25], (4, 4), "..##/..../..../...."),
         ([0.25, 0.5, 0.75, 1.0], (4, 4), "..../..../.##./.##."),
-        # Rows and columns of a grid that is not square: the right third, the lower half.
+        # Grids that are not square: the right third, the lower half.
         ([2 / 3, 0.0, 1.0, 1.0], (2, 6), "....##/....##"),
         ([0.0, 0.5, 1.0, 1.0], (4, 2), "../../##/##"),
-        # A patch belongs where its centre lies: 0.375 does, 0.125 and 0.625 do not.
+        # A patch is inside if its centre is: 0.375 is, 0.125 and 0.625 are not.
         ([0.13, 0.0, 0.62, 1.0], (1, 4), ".#.."),
         ([0.12, 0.0, 0.63, 1.0], (1, 4), "###."),
-        # On a centre: the left edge belongs to the box, the right one does not.
+        # Edges on a centre: the left edge belongs to the box, the right one does not.
         ([0.125, 0.0, 0.625, 1.0], (1, 4), "##.."),
         ([0.0, 0.125, 1.0, 0.625], (4, 1), "#/#/./."),
-        # Smaller than a patch, between centres: the patch that holds the box's centre.
+        # A box between the centres takes the patch that contains its own centre.
         ([0.3, 0.8, 0.31, 0.81], (4, 4), "..../..../..../.#.."),
         ([0.49, 0.49, 0.5, 0.5], (2, 2), "#./.."),
-        # A thin box holds no centre of a row of patches; the patch of its centre stands in.
+        # So does a thin box, in which no row of centres lies.
         ([0.0, 0.26, 1.0, 0.27], (2, 4), "..#./...."),
-        # Points, at the edges and beyond: still one patch.
+        # Points at the edges, and boxes beyond them, take one patch.
         ([1.0, 1.0, 1.0, 1.0], (2, 2), "../.#"),
         ([0.0, 0.0, 0.0, 0.0], (2, 2), "#./.."),
         ([1.5, -0.5, 2.0, -0.2], (2, 2), ".#/.."),
@@ -48,7 +48,7 @@ def test_patches_of_drawn_boxes(box, grid, expected):
     assert drawn(box, grid) == expected
 
 
-def test_boxes_of_a_batch_are_apart():
+def test_boxes_of_a_batch_are_independent():
     boxes = torch.rand(20, 2, 2, generator=torch.Generator().manual_seed(0)).sort(dim=1).values.flatten(1)
     together = patches_in_boxes(boxes, (3, 5))
     assert torch.equal(together, torch.cat([patches_in_boxes(box[None], (3, 5)) for box in boxes]))
@@ -56,7 +56,7 @@ def test_boxes_of_a_batch_are_apart():
 
 
 def test_neighbouring_boxes_share_the_grid():
-    """Boxes that tile the picture tile its patches, wherever the cut falls."""
+    """Boxes that tile the photo tile its patches, wherever the cut falls."""
     for cut in torch.linspace(0.15, 0.85, 29).tolist():
         left, right = patches_in_boxes(torch.tensor([[0, 0, cut, 1], [cut, 0, 1, 1]]), (3, 7))
         assert torch.equal(left, ~right)
@@ -70,7 +70,7 @@ def test_mean_of_region():
     assert mean_of_region(patches.bfloat16(), inside).dtype == torch.bfloat16
 
 
-def test_mean_of_region_hears_of_its_patches_alone():
+def test_mean_of_region_has_gradients_inside_only():
     patches = torch.randn(1, 4, 3, requires_grad=True)
     inside = torch.tensor([[True, False, False, True]])
     (gradient,) = torch.autograd.grad(mean_of_region(patches, inside).sum(), patches)
@@ -78,7 +78,7 @@ def test_mean_of_region_hears_of_its_patches_alone():
 
 
 @pytest.mark.parametrize("grid", [(4, 4), (2, 5)])
-def test_the_whole_picture_on_its_own_grid_is_itself(grid):
+def test_a_box_of_the_whole_photo_on_the_same_grid_changes_nothing(grid):
     features = torch.randn(3, *grid, 6)
     torch.testing.assert_close(sample_region(features, WHOLE.expand(3, -1), grid), features.flatten(1, 2))
 
@@ -86,8 +86,8 @@ def test_the_whole_picture_on_its_own_grid_is_itself(grid):
 @pytest.mark.parametrize("box", [[0.0, 0.0, 1.0, 1.0], [0.25, 0.1, 0.75, 0.9], [0.5, 0.5, 1.0, 0.75]])
 @pytest.mark.parametrize("grid", [(6, 6), (5, 8)])
 @pytest.mark.parametrize("size", [(8, 8), (4, 7)])
-def test_a_ramp_stays_one(box, grid, size):
-    """Features that are their own place in the crop: each patch finds its place in the box, to the crop's border."""
+def test_patches_sample_their_place_in_the_box(box, grid, size):
+    """Features are their own coordinates in the crop, so each patch reads its place in the box, up to the border."""
     centres = patch_centres(size)
     found = sample_region(centres.view(1, *size, 2), torch.tensor([box]), grid)[0]
     x0, y0, x1, y1 = box
@@ -97,7 +97,7 @@ def test_a_ramp_stays_one(box, grid, size):
 
 
 def test_a_mirrored_crop_in_a_mirrored_box():
-    """What a mirrored picture shows is the mirror image, patch by patch."""
+    """It gives the mirror image, patch by patch."""
     features, box, grid = torch.randn(1, 4, 5, 3), torch.tensor([[0.1, 0.2, 0.6, 0.9]]), (6, 7)
     mirrored_box = torch.tensor([[1 - 0.6, 0.2, 1 - 0.1, 0.9]])
     found = sample_region(features.flip(2), mirrored_box, grid).view(1, *grid, 3)

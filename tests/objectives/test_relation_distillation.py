@@ -1,4 +1,4 @@
-"""`L_SRD`: relations among the patches of a region, against a reference patch by patch."""
+"""`L_SRD`: relations among the patches of a region, compared with a reference in plain Python."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from tiger_fg_hf.models.patch_grid import patches_in_boxes
 from tiger_fg_hf.objectives.region import sample_region
 from tiger_fg_hf.objectives.relation_distillation import relation_distillation_rows
 
-# A region of two patches, the last, has relations but no choice among them; that of one has none.
+# The third region has one patch and so no relations; the last has two and so no choice among relations.
 INSIDE = torch.stack([flags("++-+-+"), flags("++++++"), flags("--+---"), flags("----++")])
 
 
@@ -23,28 +23,30 @@ def rotation(width: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("temperature", [0.1, 1.0])
 @pytest.mark.parametrize("teacher_width", [5, 9])
-def test_equals_the_reference(temperature, teacher_width):
-    """The teacher's features may be of another width: relations to other patches alone are compared."""
+@pytest.mark.parametrize("self_relations", [False, True])
+def test_equals_the_reference(temperature, teacher_width, self_relations):
+    """The teacher's features may have another width, since only relations are compared."""
     student, teacher = patches(5, 0), patches(teacher_width, 1)
-    found = relation_distillation_rows(student, teacher, INSIDE, temperature=temperature)
+    settings = {"temperature": temperature, "self_relations": self_relations}
+    rows = relation_distillation_rows(student, teacher, INSIDE, **settings)
     for row, inside in enumerate(INSIDE):
         places = inside.nonzero().flatten()
         s, t = student[row, places].tolist(), teacher[row, places].tolist()
         expected = []
         for i in range(len(places)):
-            others = [j for j in range(len(places)) if j != i]
+            others = [j for j in range(len(places)) if j != i or self_relations]
             expected.append(
                 divergence(
                     [cosine(t[i], t[j]) / temperature for j in others],
                     [cosine(s[i], s[j]) / temperature for j in others],
                 )
             )
-        assert found[row].item() == close(mean(expected))
-    assert found.dtype == torch.float32
+        assert rows[row].item() == close(mean(expected))
+    assert rows.dtype == torch.float32
 
 
-def test_equal_relations_lose_nothing():
-    """Scaled patch by patch and rotated, features relate as before."""
+def test_equal_relations_have_no_loss():
+    """Scaling each patch and rotating all of them keeps their relations."""
     student = patches(5, 0)
     scales = torch.rand(4, 6, 1, generator=torch.Generator().manual_seed(2)) + 0.1
     loss = relation_distillation_rows(student, scales * student @ rotation(5), INSIDE)
@@ -62,8 +64,8 @@ def test_scale_and_rotation_of_either_change_nothing():
 
 
 @pytest.mark.parametrize("row", [2, 3])
-def test_a_region_of_one_or_two_patches_has_nothing_to_distribute(row):
-    """Exactly 0, and no gradient from it."""
+def test_a_region_of_one_or_two_patches_has_no_loss(row):
+    """Exactly 0, without gradient."""
     student, teacher = patches(5, 0), patches(5, 1)
     loss = relation_distillation_rows(student, teacher, INSIDE)
     (gradient,) = torch.autograd.grad(loss.sum(), student)
@@ -71,11 +73,13 @@ def test_a_region_of_one_or_two_patches_has_nothing_to_distribute(row):
     assert torch.equal(gradient[row], torch.zeros(6, 5))
 
 
-def test_relations_of_distinct_patches_are_heard_at_a_low_temperature():
-    """Patches that are hardly alike: with each one's relation to itself among them there would be nothing to hear."""
-    angles = torch.eye(6)[None] + 0.2 * patches(6, 0)[:1].detach()
-    other = torch.eye(6)[None] + 0.2 * patches(6, 1)[:1].detach()
-    assert relation_distillation_rows(angles, other, torch.ones(1, 6, dtype=torch.bool)).item() > 0.5
+def test_self_relations_drown_the_others_at_a_low_temperature():
+    """Relations of dissimilar patches count for little beside a self-relation of 1."""
+    student = torch.eye(6)[None] + 0.2 * patches(6, 0)[:1].detach()
+    teacher = torch.eye(6)[None] + 0.2 * patches(6, 1)[:1].detach()
+    inside = torch.ones(1, 6, dtype=torch.bool)
+    assert relation_distillation_rows(student, teacher, inside).item() > 0.5
+    assert relation_distillation_rows(student, teacher, inside, self_relations=True).item() < 0.05
 
 
 def test_only_patches_inside_matter():
@@ -88,7 +92,7 @@ def test_only_patches_inside_matter():
     assert torch.equal(relation_distillation_rows(student + noise, teacher - noise, INSIDE), loss)
 
 
-def test_nothing_inside_is_nothing():
+def test_is_zero_without_patches_inside():
     student = patches(5, 0)
     loss = relation_distillation_rows(student, patches(5, 1), torch.zeros_like(INSIDE))
     (gradient,) = torch.autograd.grad(loss.sum(), student)
@@ -96,7 +100,7 @@ def test_nothing_inside_is_nothing():
     assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
-def test_the_teacher_learns_nothing():
+def test_the_teacher_has_no_gradient():
     student, teacher = patches(5, 0), patches(5, 1)
     loss = relation_distillation_rows(student, teacher, INSIDE).sum()
     assert torch.autograd.grad(loss, teacher, allow_unused=True) == (None,)
@@ -116,7 +120,7 @@ def test_descent_brings_the_relations_together():
 
 @pytest.mark.parametrize("teacher_grid", [(8, 8), (3, 5)])
 def test_a_teacher_of_another_grid(teacher_grid):
-    """A teacher that sees in the crop what the student sees in the box loses nothing, whatever its grid."""
+    """If teacher and student see the same in the crop and in the box, the loss is 0, whatever the teacher's grid."""
     box, grid = torch.tensor([[0.25, 0.0, 0.75, 1.0]]), (6, 8)
     inside = patches_in_boxes(box, grid)
     crop = torch.randn(1, *teacher_grid, 4, generator=torch.Generator().manual_seed(0))

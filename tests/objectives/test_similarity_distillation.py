@@ -1,4 +1,4 @@
-"""`L_SDD`: the student's distribution of a query over the batch's items against the teacher's."""
+"""`L_SDD`: a query's distribution over the items of a batch, the student's and the teacher's."""
 
 import math
 
@@ -21,7 +21,7 @@ from tiger_fg_hf.objectives.similarity_distillation import similarity_distillati
 
 
 def inputs(rows: int = 6) -> tuple[torch.Tensor, ...]:
-    """Student's queries and items, teacher's queries and items; the teacher's are of another width and any length."""
+    """The student's queries and items, and the teacher's, of another width and of any length."""
     queries, items = unit_rows(rows, 5), unit_rows(rows, 5, seed=1)
     lengths = torch.arange(rows)[:, None] + 0.5
     teacher_query = unit_rows(rows, 7, seed=2).detach()
@@ -30,7 +30,7 @@ def inputs(rows: int = 6) -> tuple[torch.Tensor, ...]:
 
 
 def loss_of(queries, items, teacher_query, teacher_item, valid="++++++", ids=range(6), scale=4.0, **kwargs):
-    """`L_SDD` of one process."""
+    """`L_SDD` in one process."""
     rows = Rows.of_one_process(torch.tensor(list(ids)))
     divergence, weights = similarity_distillation_rows(
         queries, teacher_query, teacher_item, flags(valid), rows, scale, all_item_embeds=items, **kwargs
@@ -43,7 +43,7 @@ def loss_of(queries, items, teacher_query, teacher_item, valid="++++++", ids=ran
 @pytest.mark.parametrize("confidence_weighted", [True, False])
 @pytest.mark.parametrize("temperature", [0.05, 0.5])
 def test_equals_the_reference(ids, valid, confidence_weighted, temperature):
-    """Other rows of a product and rows that are not valid are in neither distribution."""
+    """Both distributions leave out other rows of a product, and invalid rows."""
     values = inputs()
     found = loss_of(*values, valid=valid, ids=ids, confidence_weighted=confidence_weighted, temperature=temperature)
     q, f, tq, ti = (value.tolist() for value in values)
@@ -58,8 +58,8 @@ def test_equals_the_reference(ids, valid, confidence_weighted, temperature):
     assert found.item() == close(dot(weights, losses) / sum(weights))
 
 
-def test_a_student_that_agrees_loses_nothing():
-    """Scaled similarities that equal the teacher's, up to a constant of each query."""
+def test_a_student_that_agrees_has_no_loss():
+    """Its scaled similarities equal the teacher's, up to a constant for each query."""
     queries, items, *_ = inputs()
     values = (queries, items, 5 * queries.detach(), 0.1 * items.detach())
     loss = loss_of(*values, scale=20.0, temperature=0.05)
@@ -69,12 +69,12 @@ def test_a_student_that_agrees_loses_nothing():
 
 
 def test_other_rows_of_a_product_change_nothing():
-    """Of products 5, 5, 6, ... the first query is not compared with the second item, by student or teacher."""
+    """With products 5, 5, 6, ..., neither student nor teacher compares the first query with the second item."""
     queries, items, teacher_query, teacher_item = inputs()
     ids = [5, 5, 6, 7, 8, 9]
 
     def first(items, teacher_item):
-        """The divergence of the first row alone, as all others have probability 1 where they are."""
+        """Divergence of the first row."""
         rows = Rows(torch.tensor(ids[:1]), torch.tensor(ids))
         divergence, _ = similarity_distillation_rows(
             queries[:1],
@@ -97,13 +97,13 @@ def test_other_rows_of_a_product_change_nothing():
     assert torch.equal(first(other, other_teacher), loss)
 
 
-def test_a_teacher_is_followed_where_it_is_right():
-    """Weights are its probabilities of the true item: where it is surely wrong it is not heard beside a sure one."""
+def test_the_teacher_is_followed_where_it_is_right():
+    """The weights are its probabilities of the true item; rows in which it is certain and wrong have no gradient."""
     queries, items = unit_rows(4, 5), unit_rows(4, 5, seed=1)
     right = torch.eye(4)
     plain = loss_of(queries, items, right, right, "++++", range(4), confidence_weighted=False)
     assert loss_of(queries, items, right, right, "++++", range(4)).item() == close(plain.item())
-    mixed = right[[0, 1, 3, 2]]  # of the last two it takes each for the other
+    mixed = right[[0, 1, 3, 2]]  # it takes the last two for each other
     loss = loss_of(queries, items, mixed, right, "++++", range(4))
     (gradient,) = torch.autograd.grad(loss, queries)
     assert (gradient.norm(dim=-1) > 1e-4).tolist() == [True, True, False, False]
@@ -115,8 +115,8 @@ def test_a_teacher_is_followed_where_it_is_right():
     assert loss.item() == close(divergence[:2].mean().item())
 
 
-def test_rows_that_are_not_valid_change_nothing():
-    """Not even by what they hold; they get no gradient."""
+def test_invalid_rows_change_nothing():
+    """Neither by their values nor by a gradient."""
     queries, items, teacher_query, teacher_item = inputs()
     valid = flags("+-++-+")
     loss = loss_of(queries, items, teacher_query, teacher_item, "+-++-+")
@@ -127,15 +127,15 @@ def test_rows_that_are_not_valid_change_nothing():
 
 
 @pytest.mark.parametrize(("valid", "ids"), [("------", range(6)), ("++++++", [4] * 6), ("---+--", range(6))])
-def test_nothing_to_choose_from_is_nothing(valid, ids):
-    """No valid row, one product alone, or a single valid row."""
+def test_is_zero_without_a_choice(valid, ids):
+    """No valid row, one product only, or a single valid row."""
     queries, items, teacher_query, teacher_item = inputs()
     scale = torch.tensor(50.0, requires_grad=True)
     loss = loss_of(queries, items, teacher_query, teacher_item, valid, ids, scale)
     assert_exactly_nothing(loss, (queries, items, scale))
 
 
-def test_the_teacher_learns_nothing():
+def test_the_teacher_has_no_gradient():
     values = [value.detach().requires_grad_() for value in inputs()]
     loss = loss_of(*values)
     assert torch.autograd.grad(loss, values[2:], allow_unused=True) == (None, None)

@@ -1,4 +1,4 @@
-"""The frozen teacher's features: computed once, found again, and never another's."""
+"""The frozen teacher's features, and the folder that caches them."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def encoder(vision: str = "vit", seed: int = 0):
 
 
 def photos(number: int = 5, seed: int = 0) -> list[Image.Image]:
-    """Of different sizes."""
+    """Photos of different sizes."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(IMAGE // 2, 3 * IMAGE, size=(number, 2))
     return [Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in sizes]
@@ -32,7 +32,7 @@ def cached(folder, teacher, crops=None, **kwargs) -> TeacherFeatures:
 
 @torch.no_grad()
 def direct(teacher, crops):
-    """Tokens in float32."""
+    """The teacher's tokens, in float32 and without a cache."""
     pixels = [
         np.asarray(crop.resize((IMAGE, IMAGE), Image.Resampling.BICUBIC, reducing_gap=2.0)) / 255 for crop in crops
     ]
@@ -41,7 +41,7 @@ def direct(teacher, crops):
 
 
 def assert_features_close(found, expected: torch.Tensor) -> None:
-    """To the precision of bfloat16."""
+    """Compare features at the precision of bfloat16."""
     found = torch.as_tensor(np.array(found)).float()
     assert found.shape == expected.shape
     assert (found - expected).norm(dim=-1).max() < 0.05 * expected.norm(dim=-1).mean()
@@ -50,7 +50,7 @@ def assert_features_close(found, expected: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("vision", ["vit", "dinov2_with_registers"])
 def test_equals_the_encoder(tmp_path, vision):
-    """In batches that do not divide the catalog, of a teacher that was in training mode."""
+    """In batches that do not divide the catalog, with a teacher that was in train mode."""
     teacher = encoder(vision)
     for module in teacher.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -65,7 +65,7 @@ def test_equals_the_encoder(tmp_path, vision):
 
 @pytest.mark.parametrize("region_grid", [2, 6])
 def test_regions_on_another_grid(tmp_path, region_grid):
-    """Averaged to a coarser one, interpolated to a finer one."""
+    """Averaged to a coarser grid, interpolated to a finer one."""
     teacher = encoder()
     patches = direct(teacher, photos()).patches.view(5, 4, 4, 32)
     regions = cached(tmp_path, teacher, region_grid=region_grid).item_regions
@@ -85,7 +85,7 @@ def test_photos_of_any_mode(tmp_path):
 
 
 def test_is_computed_once(tmp_path):
-    """The second time neither teacher nor photos are looked at."""
+    """The second time, neither the teacher nor the photos are used."""
     teacher = encoder()
     with rows_through(teacher) as calls:
         first = cached(tmp_path, teacher, batch_size=3)
@@ -93,7 +93,7 @@ def test_is_computed_once(tmp_path):
 
         class Unseen(list):
             def __getitem__(self, index):
-                raise AssertionError("looked at")
+                raise AssertionError("a photo was read")
 
         again = cached(tmp_path, teacher, Unseen(photos()))
         assert calls == [3, 2]
@@ -102,7 +102,7 @@ def test_is_computed_once(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_another_teacher_catalog_or_setting_is_another_folder(tmp_path):
+def test_another_teacher_catalog_or_setting_has_another_folder(tmp_path):
     teacher, other = encoder(), encoder(seed=1)
     first = cached(tmp_path, teacher)
     folders = {path.name for path in tmp_path.iterdir()}
@@ -131,8 +131,8 @@ def test_one_weight_makes_another_teacher(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_formalities_of_a_configuration_are_not_part_of_the_teacher(tmp_path):
-    """Who wrote it and how its labels are called; what the function depends on is."""
+def test_a_teacher_is_identified_by_what_changes_its_features(tmp_path):
+    """Not by the version of transformers, its path or the names of its labels."""
     teacher = encoder()
     cached(tmp_path, teacher)
     config = teacher.config
@@ -147,7 +147,7 @@ def test_formalities_of_a_configuration_are_not_part_of_the_teacher(tmp_path):
 
 @pytest.mark.parametrize("broken", [0, 4])
 @pytest.mark.parametrize("kind", ["crops", "query_photos"])
-def test_a_computation_that_fails_leaves_nothing(tmp_path, broken, kind):
+def test_a_failed_computation_leaves_nothing(tmp_path, broken, kind):
     class Broken(list):
         def __getitem__(self, index):
             if index == broken:
@@ -161,8 +161,8 @@ def test_a_computation_that_fails_leaves_nothing(tmp_path, broken, kind):
     assert len(cached(tmp_path, teacher, batch_size=2, query_photos=photos()).query_cls) == 5
 
 
-def test_no_more_than_a_batch_is_in_memory(tmp_path, monkeypatch):
-    """What is written is mapped, of half precision, and of the catalog's length from the first batch on."""
+def test_memory_holds_one_batch(tmp_path, monkeypatch):
+    """Files are memory-mapped, in half precision, and have the catalog's length from the first batch on."""
     opened = []
     open_memmap = np.lib.format.open_memmap
 
@@ -179,8 +179,8 @@ def test_no_more_than_a_batch_is_in_memory(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("left", [[], ["item_cls.npy"]])
-def test_what_is_half_there_is_made_anew(tmp_path, left):
-    """A folder whose copy or deletion was interrupted, and what a process that died left."""
+def test_incomplete_folders_are_computed_again(tmp_path, left):
+    """Folders of an interrupted copy or deletion, and of a process that died."""
     teacher = encoder()
     expected = np.array(cached(tmp_path, teacher).item_cls)
     (folder,) = tmp_path.iterdir()
@@ -196,13 +196,13 @@ def test_what_is_half_there_is_made_anew(tmp_path, left):
 
 
 def test_two_processes_at_once(tmp_path, monkeypatch):
-    """The one that ends later takes what the other has written, and leaves nothing of its own."""
+    """The one that ends later uses the other's folder, and leaves none of its own."""
     teacher = encoder()
     monkeypatch.setattr("os.getpid", lambda: 1)
     second_started = []
 
     class Photos(list):
-        """While the first process reads its first photo, the second one does all its work."""
+        """While the first process reads its first photo, the second process does all of its work."""
 
         def __getitem__(self, index):
             if not second_started:
@@ -217,7 +217,7 @@ def test_two_processes_at_once(tmp_path, monkeypatch):
     assert [path.name[:8] for path in tmp_path.iterdir()] == ["teacher-"]
 
 
-def test_regions_are_mirrored_where_asked():
+def test_regions_are_mirrored_where_flipped():
     teacher = tiny_teacher()
     rows, flipped = torch.tensor([7, 0, 7, 11]), torch.tensor([True, False, False, True])
     found = teacher.regions(rows, flipped)
@@ -232,7 +232,7 @@ def test_regions_are_mirrored_where_asked():
 
 
 def test_a_mirrored_photo_has_mirrored_regions(tmp_path):
-    """On one axis alone: a teacher that sees patches by themselves says the same of them in mirrored places."""
+    """The teacher sees each patch by itself, so it gives a mirrored photo the same features in mirrored places."""
     teacher = encoder()
     with torch.no_grad():  # no attention, no positions: each token is a function of its patch
         teacher.embeddings.position_embeddings.zero_()
@@ -253,7 +253,7 @@ def test_a_mirrored_photo_has_mirrored_regions(tmp_path):
 
 
 def test_similarities_of_a_batch(tmp_path):
-    """Queries are the catalog's own photos where it has some, the items' crops otherwise."""
+    """Query features are those of the catalog's own query photos, or else of the item crops."""
     rows = torch.tensor([4, 0, 4])
     crops, queries = photos(), photos(5, seed=1)
     teacher = encoder()
@@ -272,6 +272,6 @@ def test_every_crop_needs_its_query(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_rows_of_the_catalog_alone():
+def test_rows_beyond_the_catalog_are_an_error():
     with pytest.raises(IndexError):
         tiny_teacher().similarities({"rows": torch.tensor([CATALOG_ROWS])})

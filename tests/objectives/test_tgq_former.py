@@ -1,4 +1,4 @@
-"""Item-to-item training of TGQ-Former: student and task."""
+"""The TGQ-Former student and task."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def side(batch, name):
     return {key.removeprefix(f"{name}_"): value for key, value in batch.items() if key.startswith(f"{name}_")}
 
 
-def test_both_listings_are_embedded_as_alone():
+def test_both_listings_are_embedded_as_if_alone():
     student, batch = TGQFormerStudent(tiny_tgq_model()), tiny_pair_batch()
     found = student(**batch)
     for name in ("first", "second"):
@@ -27,7 +27,7 @@ def test_both_listings_are_embedded_as_alone():
             torch.testing.assert_close(found[f"{name}_{stream}"], pooled, atol=2e-5, rtol=0)
 
 
-def test_losses_are_their_terms():
+def test_loss_is_the_weighted_sum_of_its_terms():
     task, batch = (
         TGQFormerTask(TGQFormerStudent(tiny_tgq_model()), TGQFormerLossWeights(i2i=2.0, rr=0.5)),
         tiny_pair_batch(),
@@ -47,7 +47,7 @@ def test_losses_are_their_terms():
 
 
 @pytest.mark.parametrize("connector", ["q_former", "notellm2", "perceiver_resampler", "mlp"])
-def test_without_two_streams_the_redundancy_term_drops_out(connector):
+def test_without_two_streams_the_redundancy_term_is_skipped(connector):
     task = TGQFormerTask(TGQFormerStudent(tiny_tgq_model(connector=connector)))
     found = task(tiny_pair_batch())
     assert "rr" not in found
@@ -56,7 +56,7 @@ def test_without_two_streams_the_redundancy_term_drops_out(connector):
         TGQFormerTask(task.student, TGQFormerLossWeights(i2i=0.0))(tiny_pair_batch())
 
 
-def test_listings_of_one_product_are_no_negatives():
+def test_listings_of_one_product_are_not_negatives():
     task, batch = TGQFormerTask(TGQFormerStudent(tiny_tgq_model()), TGQFormerLossWeights(rr=0.0)), tiny_pair_batch()
     same = batch | {"item_ids": torch.tensor([3, 3, 3])}
     assert task(same)["loss"].item() == 0.0
@@ -64,7 +64,7 @@ def test_listings_of_one_product_are_no_negatives():
 
 
 def test_rows_of_a_batch():
-    """What gradient caching relies on: parts of a batch give the parts of its representations."""
+    """Parts of a batch give the parts of its representations, as gradient caching relies on."""
     student, batch = TGQFormerStudent(tiny_tgq_model()), tiny_pair_batch()
     whole = student(**batch)
     for rows in (slice(0, 1), slice(1, 3)):
@@ -93,7 +93,7 @@ def test_split_over_processes():
         torch.testing.assert_close(mean, expected[name], msg=name)
 
 
-def test_pictures_may_be_missing_on_one_side():
+def test_photos_may_be_missing_on_one_side():
     student, batch = TGQFormerStudent(tiny_tgq_model()), tiny_pair_batch()
     missing = batch | {"second_image_mask": torch.tensor([1, 0, 1])}
     found, whole = student(**missing), student(**batch)
@@ -106,6 +106,6 @@ def test_pictures_may_be_missing_on_one_side():
         student(**batch)
 
 
-def test_bad_weights_are_named():
+def test_weights_are_not_negative():
     with pytest.raises(ValueError, match="rr must not be negative"):
         TGQFormerLossWeights(rr=-1.0)

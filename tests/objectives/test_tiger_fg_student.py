@@ -1,4 +1,4 @@
-"""The student: one forward gives all that the losses need, computes nothing twice and nothing for nobody."""
+"""The TIGER-FG student: one forward pass computes what the losses need, once, and nothing else."""
 
 import math
 from dataclasses import replace
@@ -10,13 +10,13 @@ from tiny import tiny_model
 
 from tiger_fg_hf.models.patch_grid import patches_in_boxes
 from tiger_fg_hf.objectives.frozen_text import FrozenTextTokens
-from tiger_fg_hf.objectives.tiger_fg_student import TigerFGTerms
+from tiger_fg_hf.objectives.tiger_fg_student import TigerFGStudentOutputs
 
-NOTHING = TigerFGTerms(mismatched=False, region=False, text=False, relations=False)
+NO_OUTPUTS = TigerFGStudentOutputs(mismatched=False, region=False, text=False, relations=False)
 _ITEM = ("pixel_values", "input_ids", "attention_mask")
 
 
-def test_embeddings_are_the_models():
+def test_embeddings_are_those_of_the_model():
     student, batch = tiny_student(), task_batch()
     found = student(**batch)
     output = student.model(**{name: batch[name] for name in ("query_pixel_values", *_ITEM)})
@@ -25,17 +25,7 @@ def test_embeddings_are_the_models():
     torch.testing.assert_close(found["logit_scale"], output.logit_scale)
 
 
-def test_the_temperature_finds_its_way_back_from_past_its_bound():
-    student = tiny_student()
-    with torch.no_grad():
-        student.model.logit_scale.fill_(math.log(student.model.config.logit_scale_max) + 0.1)
-    scale = student(**task_batch())["logit_scale"]
-    assert scale.item() == pytest.approx(student.model.config.logit_scale_max)
-    scale.backward()
-    assert student.model.logit_scale.grad > 0
-
-
-def test_mismatched_embeddings_are_those_of_the_picture_with_the_text():
+def test_mismatched_embeddings_are_those_of_the_photo_with_the_text():
     student, batch = tiny_student(), task_batch()
     found = student(**batch)["mismatched_embeds"]
     for k in range(2):
@@ -61,8 +51,8 @@ def test_regions_are_means_of_their_patches():
             torch.testing.assert_close(found[name][row], expected, atol=1e-5, rtol=1e-5, msg=name)
 
 
-def test_aligned_texts_are_those_that_the_pooling_looks_by():
-    """Text embeddings know no picture, and cosines with single patches are what the pooling adds to its scores."""
+def test_text_embeddings_are_those_that_guide_the_pooling():
+    """They do not depend on the photo, and their cosines with the patches are what the pooling adds to its scores."""
     student, batch = tiny_student(), task_batch()
     texts = student(**batch)["text_embeds"]
     other = student(**batch | {"pixel_values": batch["pixel_values"].flip(0)})["text_embeds"]
@@ -83,8 +73,8 @@ def test_aligned_texts_are_those_that_the_pooling_looks_by():
 
 
 def test_appearance_is_the_item_without_its_semantic_branch():
-    """With that branch silenced, the fused items are their appearance, the mismatched ones too."""
-    student, batch = tiny_student(TigerFGTerms(appearance=True)), task_batch()
+    """With that branch set to zero, fused items equal their appearance, the mismatched ones too."""
+    student, batch = tiny_student(TigerFGStudentOutputs(appearance=True)), task_batch()
     found = student(**batch)
     with torch.no_grad():
         student.model.merge.focus_projection.weight.zero_()
@@ -97,9 +87,9 @@ def test_appearance_is_the_item_without_its_semantic_branch():
 
 
 def test_every_representation_has_a_row_per_pair_or_none():
-    """What gradient caching relies on; the embeddings among them are unit vectors."""
+    """Gradient caching relies on it. Embeddings are unit vectors."""
     for pictures in (None, 2):
-        found = tiny_student(TigerFGTerms(appearance=True))(**task_batch(pictures=pictures))
+        found = tiny_student(TigerFGStudentOutputs(appearance=True))(**task_batch(pictures=pictures))
         assert {"mismatched_embeds", "mismatched_appearance_embeds", "text_embeds"} <= found.keys()
         for name, value in found.items():
             assert value.ndim == 0 or len(value) == 5, name
@@ -109,7 +99,7 @@ def test_every_representation_has_a_row_per_pair_or_none():
 
 
 @pytest.mark.parametrize("pictures", [1, 2, 5])
-def test_siblings_are_as_with_pictures_of_their_own(pictures):
+def test_siblings_equal_pairs_with_photos_of_their_own(pictures):
     student, shared = tiny_student(), task_batch(pictures=pictures)
     own = without(shared, "image_index") | {"pixel_values": shared["pixel_values"][shared["image_index"]]}
     found, expected = student(**shared), student(**own)
@@ -119,8 +109,8 @@ def test_siblings_are_as_with_pictures_of_their_own(pictures):
 
 
 @pytest.mark.parametrize("pictures", [None, 2])
-def test_each_picture_is_encoded_once(pictures):
-    """Whatever the number of pairs and of texts that meet it."""
+def test_each_photo_is_encoded_once(pictures):
+    """For any number of pairs and texts that use it."""
     student, batch = tiny_student(), task_batch(pictures=pictures)
     with rows_through(student.model.vision_model) as images, rows_through(student.model.text_model) as texts:
         student(**batch)
@@ -141,8 +131,8 @@ def test_each_picture_is_encoded_once(pictures):
         ),
     ],
 )
-def test_what_a_batch_lacks_drops_out(absent, lost):
-    """All else is as it was, but for item embeddings without their picture or text."""
+def test_outputs_whose_inputs_are_missing_are_left_out(absent, lost):
+    """All others keep their values, except for the item embeddings without their photo or text."""
     student, batch = tiny_student(), task_batch()
     whole, found = student(**batch), student(**without(batch, *absent))
     assert whole.keys() - found.keys() == lost
@@ -152,7 +142,7 @@ def test_what_a_batch_lacks_drops_out(absent, lost):
 
 
 @pytest.mark.parametrize(
-    ("term", "lost"),
+    ("output", "lost"),
     [
         ("mismatched", {"mismatched_embeds"}),
         ("region", {"box_embeds"}),
@@ -160,23 +150,23 @@ def test_what_a_batch_lacks_drops_out(absent, lost):
         ("relations", {"relation_divergence"}),
     ],
 )
-def test_what_no_loss_needs_is_not_computed(term, lost):
-    student, batch = tiny_student(TigerFGTerms(**{term: False})), task_batch()
+def test_outputs_that_no_loss_needs_are_not_computed(output, lost):
+    student, batch = tiny_student(TigerFGStudentOutputs(**{output: False})), task_batch()
     whole, found = tiny_student()(**batch), student(**batch)
     assert whole.keys() - found.keys() == lost
     for name, value in found.items():
         assert torch.equal(value, whole[name]), name
 
 
-def test_no_terms_cost_nothing():
-    student = tiny_student(NOTHING)
+def test_no_outputs_cost_nothing():
+    student = tiny_student(NO_OUTPUTS)
     with rows_through(student.model.text_model) as texts:
         assert student(**task_batch()).keys() == {"query_embeds", "item_embeds", "logit_scale"}
     assert texts == [5]
 
 
-def test_texts_without_mask_are_whole():
-    """As with a mask of ones."""
+def test_texts_without_mask_have_no_padding():
+    """The result is that of a mask of ones."""
     student, batch = tiny_student(), task_batch()
     masks = {name: torch.ones_like(batch[name]) for name in ("attention_mask", "hard_attention_mask")}
     found, expected = student(**without(batch, *masks)), student(**batch | masks)
@@ -184,8 +174,8 @@ def test_texts_without_mask_are_whole():
         torch.testing.assert_close(found[name], value, msg=name)
 
 
-def test_frozen_text_is_the_encoders():
-    """Same representations, each distinct text encoded once, now and ever."""
+def test_frozen_text_equals_the_encoder():
+    """The representations are the same, and each distinct text is encoded once for all steps."""
     model = tiny_model()
     batch = task_batch()
     expected = tiny_student(model=model)(**batch)
@@ -201,7 +191,7 @@ def test_frozen_text_is_the_encoders():
     assert texts == [1] * 15
 
 
-def test_items_without_picture_are_their_text():
+def test_items_without_a_photo_do_not_depend_on_pixels():
     student, batch = tiny_student(), task_batch()
     image_mask = torch.tensor([1, 0, 1, 1, 0])
     found = student(**batch, image_mask=image_mask)
@@ -214,10 +204,10 @@ def test_items_without_picture_are_their_text():
 @pytest.mark.parametrize("kind", ["image", "late_fusion", "learned_queries"])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_baselines(kind, frozen):
-    """The other item towers give embeddings too; the one that reads no text has no mismatched texts."""
+    """They give embeddings too; the image-only tower has no mismatched ones, as it reads no text."""
     model = tiny_baseline(kind)
     student = tiny_student(
-        TigerFGTerms(region=False, text=False, relations=False),
+        TigerFGStudentOutputs(region=False, text=False, relations=False),
         model=model,
         frozen_text=FrozenTextTokens(model.text_model) if frozen else None,
     )
@@ -232,18 +222,18 @@ def test_baselines(kind, frozen):
 
 @pytest.mark.parametrize("kind", ["image", "late_fusion", "learned_queries"])
 @pytest.mark.parametrize(
-    ("term", "losses", "part"),
+    ("output", "losses", "part"),
     [
         ("region", "L_i2v and L_q2v", "grounding_model"),
         ("text", "L_v2t", "grounding_model.guided_pooling.text_match_key"),
         ("appearance", "L_i2v of the appearance alone", "merge"),
     ],
 )
-def test_terms_that_a_baseline_cannot_have_are_an_error(kind, term, losses, part):
-    terms = replace(NOTHING, **{term: True})
+def test_outputs_that_a_baseline_cannot_compute_are_an_error(kind, output, losses, part):
+    outputs = replace(NO_OUTPUTS, **{output: True})
     if kind == "learned_queries" and part == "grounding_model":
-        found = tiny_student(terms, model=tiny_baseline(kind))(**task_batch())
-        assert ("box_embeds" if term == "region" else "text_embeds") in found
+        found = tiny_student(outputs, model=tiny_baseline(kind))(**task_batch())
+        assert ("box_embeds" if output == "region" else "text_embeds") in found
         return
     with pytest.raises(ValueError, match=f"^{losses} cannot be computed with BaselineModel, which has no `{part}`"):
-        tiny_student(terms, model=tiny_baseline(kind))
+        tiny_student(outputs, model=tiny_baseline(kind))

@@ -14,7 +14,6 @@ from tiger_fg_hf.synthetic.drawn import (
     CATEGORIES,
     View,
     compose_listing,
-    draw_overlays,
     drawn_catalog,
     render_listing,
     render_product,
@@ -206,30 +205,6 @@ class TestListings:
     def test_bad_arguments_are_named(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             render_listing(PRODUCTS[0], **arguments)
-
-
-class TestOverlays:
-    def test_keep_clear_box_is_kept_clear(self):
-        white = Image.new("RGB", (160, 120), (128, 128, 128))
-        box = (30, 20, 150, 110)
-        touched = 0
-        for seed in range(40):
-            drawn = draw_overlays(white, np.random.default_rng(seed), keep_clear_box=box, level=4)
-            # Watermarks are translucent white; opaque pieces go far from the grey.
-            changed = np.abs(pixels(drawn) - 128).max(axis=-1) > 62
-            x0, y0, x1, y1 = box
-            assert changed[y0:y1, x0:x1].sum() <= 0.115 * (x1 - x0) * (y1 - y0)
-            touched += bool(changed.any())
-        assert touched >= 30
-
-    def test_level_zero_draws_nothing(self):
-        image = Image.new("RGB", (64, 64), (10, 20, 30))
-        assert draw_overlays(image, np.random.default_rng(0), level=0).tobytes() == image.tobytes()
-
-    @pytest.mark.parametrize("arguments", [{"level": 6}, {"level": -1}, {"max_hidden": 1.5}])
-    def test_bad_arguments_are_named(self, arguments):
-        with pytest.raises(ValueError, match=next(iter(arguments))):
-            draw_overlays(Image.new("RGB", (64, 64)), np.random.default_rng(0), **arguments)
 
 
 class TestQueries:

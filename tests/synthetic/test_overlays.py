@@ -21,7 +21,8 @@ from tiger_fg_hf.synthetic.overlays import (
     hidden_share,
 )
 from tiger_fg_hf.synthetic.overlays.fonts import Font
-from tiger_fg_hf.synthetic.overlays.words import LANGUAGES, draw_voice
+from tiger_fg_hf.synthetic.overlays.languages import LANGUAGES
+from tiger_fg_hf.synthetic.overlays.voice import draw_voice
 
 GRAY = (120, 130, 140)
 SIZES = [(64, 64), (160, 160), (224, 224), (160, 100), (90, 170)]

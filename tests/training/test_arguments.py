@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from tiger_fg_hf import TigerFGConfig
-from tiger_fg_hf.objectives.tgq_former import TGQFormerLossWeights
 from tiger_fg_hf.objectives.tiger_fg_weights import TigerFGLossWeights
 from tiger_fg_hf.training.arguments import TrainArguments, parse_recipe
+from tiger_fg_hf.training.recipes import dual_encoder, tgq_former, tiger_fg
 from tiger_fg_hf.training.recipes.dual_encoder.arguments import DualEncoderArguments, DualEncoderTrainArguments
 from tiger_fg_hf.training.recipes.listings import ListingArguments
 from tiger_fg_hf.training.recipes.tgq_former.arguments import TGQFormerArguments, TGQFormerTrainArguments
 from tiger_fg_hf.training.recipes.tiger_fg.arguments import TigerFGModelArguments, parse_tiger_fg_arguments
+
+METHODS = {"tiger-fg": tiger_fg, "tgq-former": tgq_former, "dual-encoder": dual_encoder}
 
 RECIPES = sorted((Path(__file__).parents[2] / "examples" / "recipes").glob("*.yaml"))
 
@@ -29,10 +31,8 @@ def test_defaults():
     assert (model.model_config, data.data, train.mixed_precision, train.resume) == (None, "drawn", "bf16", None)
 
 
-def test_defaults_of_tgq_former_are_the_papers_readings_and_no_run_lands_in_anothers_folder():
-    model, _, train, losses = parse_recipe(
-        (TGQFormerArguments, ListingArguments, TGQFormerTrainArguments, TGQFormerLossWeights), []
-    )
+def test_defaults_of_tgq_former_follow_the_paper_and_each_method_has_its_own_folder():
+    model, _, losses, train = parse_recipe(tgq_former.arguments.ARGUMENTS, [])
     assert (model.lora_rank, model.lora_alpha, train.weight_decay, train.warmup_ratio) == (16, 32, 1e-3, 0.1)
     assert 0.01 <= losses.rr <= 0.1
     folders = {kind().output_dir for kind in (TrainArguments, DualEncoderTrainArguments, TGQFormerTrainArguments)}
@@ -143,7 +143,8 @@ def test_values_of_another_type_are_refused(tmp_path, text, capsys):
         (["--grad_cache_chunk", "-1"], "--grad_cache_chunk must not be negative, got -1"),
         (["--freeze_stem", "-1"], "--freeze_stem must not be negative, got -1"),
         (["--mosaic_share", "1.1"], r"--mosaic_share must lie in \[0, 1\], got 1.1"),
-        (["--mosaic_items", "2"], "--mosaic_items must be 'low,high', got '2'"),
+        (["--mosaic_items", "2"], r"--mosaic_items takes two numbers, .* got \[2\]"),
+        (["--mosaic_area", "0.5", "0.1"], r"--mosaic_area takes two numbers, the smallest .* got \[0.5, 0.1\]"),
         (["--num_hard_texts", "-1"], "--num_hard_texts must not be negative, got -1"),
         (["--srd", "-1"], "srd must not be negative, got -1.0"),
     ],
@@ -155,16 +156,48 @@ def test_values_out_of_range_are_refused(flags, told):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_example_recipes_parse(path):
-    kinds = {
-        "dual-encoder": (DualEncoderArguments, ListingArguments, DualEncoderTrainArguments),
-        "tgq-former": (TGQFormerArguments, ListingArguments, TGQFormerTrainArguments, TGQFormerLossWeights),
-    }
-    known = [found for name, found in kinds.items() if name in path.stem]
+    (method,) = [module for name, module in METHODS.items() if name in path.stem] or [tiger_fg]
     flags = [str(path), "--seed", "5"]
     if path.stem == "abo-dual-encoder":
         flags += ["--vision", "vision", "--text", "text"]  # as its first lines say
-    arguments = parse_recipe(known[0], flags) if known else parse_tiger_fg_arguments(flags)
-    assert arguments[2].seed == 5
-    assert arguments[2] != TrainArguments(seed=5)
-    if not known and arguments[0].model_config is not None:
+    arguments = parse_recipe(method.arguments.ARGUMENTS, flags)
+    assert arguments[-1].seed == 5
+    assert arguments[-1] != TrainArguments(seed=5)
+    if method is tiger_fg and arguments[0].model_config is not None:
         TigerFGConfig(**arguments[0].model_config)
+
+
+def test_ranges_are_numbers_in_flags_and_recipes(tmp_path):
+    path = recipe(tmp_path, "mosaic_items: [2, 3]\nmosaic_area: [0.1, 0.2]\n")
+    data = parse_tiger_fg_arguments([path, "--mosaic_items", "3", "5", "--progress"])[1]
+    assert (data.mosaic_items, data.mosaic_area) == ([3, 5], [0.1, 0.2])
+    path = recipe(tmp_path, "level_shares: [3, 1, 0]\n")
+    data = parse_recipe((ListingArguments,), ["--keep_words", "0.2", "0.5", path])[0]
+    assert data.shares_by_level == {"clean": 3.0, "light": 1.0, "heavy": 0.0}
+    assert data.listing_config.keep_words == (0.2, 0.5)
+
+
+def test_lists_of_two_objects_are_not_shared():
+    first, second = ListingArguments(), ListingArguments()
+    first.keep_words.append(1.0)
+    assert second.keep_words == [0.4, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("method", "sections"),
+    [
+        ("tiger-fg", ["Model", "Data", "Synthesis", "Mosaics", "Batches", "Losses", "Optimisation", "Run"]),
+        ("tgq-former", ["Model", "Data", "Synthesis", "Losses", "Optimisation", "Run"]),
+        ("dual-encoder", ["Model", "Data", "Synthesis", "Optimisation", "Run"]),
+    ],
+)
+def test_help_has_a_section_for_each_group(method, sections, capsys):
+    with pytest.raises(SystemExit):
+        parse_recipe(METHODS[method].arguments.ARGUMENTS, ["--help"])
+    text = capsys.readouterr().out
+    titles = [line[:-1] for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert titles == ["options", *sections]
+    assert "default: None" not in text
+    run = text[text.index("\nRun:") :]
+    assert "--output_dir" in run
+    assert "--weight_decay" not in run

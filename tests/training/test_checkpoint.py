@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, the last few, and refused where they do not fit."""
+"""Checkpoints: complete or absent, only the last few kept, and refused if they do not fit."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from accelerate import Accelerator
 
 from tiger_fg_hf.training.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
 
-ORDER = {"seed": 0, "rows": 9}
+GUARD = {"seed": 0, "rows": 9}
 
 
 @pytest.fixture
@@ -33,14 +33,14 @@ def steps(directory) -> list[int]:
 
 def test_round_trip(run, tmp_path):
     accelerator, model, optimizer = run
-    folder = save_checkpoint(accelerator, tmp_path, 4, ORDER, keep=2)
+    folder = save_checkpoint(accelerator, tmp_path, 4, GUARD, keep=2)
     assert checkpoint_steps(tmp_path) == [(4, folder)]
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     moment = optimizer.state[model.weight]["exp_avg"].clone()
     expected = torch.rand(3)  # drawn after the checkpoint
     model(torch.ones(3)).sum().backward()
     optimizer.step()
-    assert load_checkpoint(accelerator, folder, ORDER) == 4
+    assert load_checkpoint(accelerator, folder, GUARD) == 4
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     assert torch.equal(optimizer.state[model.weight]["exp_avg"], moment)
     assert torch.equal(torch.rand(3), expected)
@@ -49,7 +49,7 @@ def test_round_trip(run, tmp_path):
 
 def test_only_the_last_few_are_kept(run, tmp_path):
     for step in (2, 4, 10, 100_000_000):
-        save_checkpoint(run[0], tmp_path, step, ORDER, keep=2)
+        save_checkpoint(run[0], tmp_path, step, GUARD, keep=2)
     assert steps(tmp_path) == [10, 100_000_000]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000010", "step-100000000"]
 
@@ -57,22 +57,22 @@ def test_only_the_last_few_are_kept(run, tmp_path):
 def test_later_checkpoints_do_not_cost_a_run_its_own(run, tmp_path):
     """After a run was resumed from step 2 although it had come to step 8."""
     for step in (2, 6, 8):
-        save_checkpoint(run[0], tmp_path, step, ORDER, keep=3)
-    save_checkpoint(run[0], tmp_path, 4, ORDER, keep=1)
+        save_checkpoint(run[0], tmp_path, step, GUARD, keep=3)
+    save_checkpoint(run[0], tmp_path, 4, GUARD, keep=1)
     assert steps(tmp_path) == [4, 6, 8]
 
 
 def test_saving_a_step_again_replaces_it(run, tmp_path):
-    first = save_checkpoint(run[0], tmp_path, 2, ORDER, keep=2)
+    first = save_checkpoint(run[0], tmp_path, 2, GUARD, keep=2)
     (first / "stale").touch()
-    assert save_checkpoint(run[0], tmp_path, 2, ORDER, keep=2) == first
+    assert save_checkpoint(run[0], tmp_path, 2, GUARD, keep=2) == first
     assert not (first / "stale").exists()
     assert steps(tmp_path) == [2]
 
 
 def test_what_is_not_whole_is_never_found(run, tmp_path):
     assert checkpoint_steps(tmp_path / "absent") == []
-    save_checkpoint(run[0], tmp_path, 2, ORDER, keep=2)
+    save_checkpoint(run[0], tmp_path, 2, GUARD, keep=2)
     for name in (".partial-step-00000008", "step-00000006", "step-x", "step-"):
         (tmp_path / name).mkdir()
     (tmp_path / ".partial-step-00000008" / "trainer_state.json").write_text("{}")
@@ -83,7 +83,7 @@ def test_what_is_not_whole_is_never_found(run, tmp_path):
 @pytest.mark.parametrize("dies_in", ["save_state", "rename"])
 def test_dying_while_saving_leaves_the_previous_checkpoint(run, tmp_path, monkeypatch, dies_in):
     accelerator = run[0]
-    save_checkpoint(accelerator, tmp_path, 2, ORDER, keep=1)
+    save_checkpoint(accelerator, tmp_path, 2, GUARD, keep=1)
     with monkeypatch.context() as patched:
         if dies_in == "save_state":
             save_state = accelerator.save_state
@@ -96,35 +96,45 @@ def test_dying_while_saving_leaves_the_previous_checkpoint(run, tmp_path, monkey
         else:
             patched.setattr("pathlib.Path.rename", die)
         with pytest.raises(KeyboardInterrupt):
-            save_checkpoint(accelerator, tmp_path, 4, ORDER, keep=1)
+            save_checkpoint(accelerator, tmp_path, 4, GUARD, keep=1)
     assert steps(tmp_path) == [2]
     # The step is reached again, over what was left behind.
-    save_checkpoint(accelerator, tmp_path, 4, ORDER, keep=1)
+    save_checkpoint(accelerator, tmp_path, 4, GUARD, keep=1)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000004"]
 
 
 def test_dying_while_deleting_leaves_no_half_checkpoint(run, tmp_path, monkeypatch):
-    old = save_checkpoint(run[0], tmp_path, 2, ORDER, keep=1)
+    old = save_checkpoint(run[0], tmp_path, 2, GUARD, keep=1)
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "rmtree", lambda folder, **_: die() if folder == old else None)
         with pytest.raises(KeyboardInterrupt):
-            save_checkpoint(run[0], tmp_path, 4, ORDER, keep=1)
+            save_checkpoint(run[0], tmp_path, 4, GUARD, keep=1)
     assert old.exists()
     assert steps(tmp_path) == [4]
 
 
 def test_another_run_is_refused_by_name(run, tmp_path):
     folder = save_checkpoint(run[0], tmp_path, 2, {"seed": 0, "rows": 9, "max_steps": 8}, keep=1)
-    with pytest.raises(ValueError, match=r"rows: 9 there, 12 now, head_lr: None there, 0.1 now") as error:
+    with pytest.raises(ValueError, match=r"rows: 9 in the checkpoint, 12 now") as error:
         load_checkpoint(run[0], folder, {"seed": 0, "rows": 12, "head_lr": 0.1})
     assert "step-00000002" in str(error.value)
+    assert "head_lr: not in the checkpoint, 0.1 now" in str(error.value)
+    assert "max_steps: 8 in the checkpoint, absent now" in str(error.value)
     assert "seed" not in str(error.value)
 
 
+def test_checkpoints_of_earlier_versions_are_refused_clearly(run, tmp_path):
+    """They recorded a list of arguments kept by hand, at the top of the file."""
+    folder = save_checkpoint(run[0], tmp_path, 2, GUARD, keep=1)
+    (folder / "trainer_state.json").write_text(json.dumps({"step": 2, **GUARD}))
+    with pytest.raises(ValueError, match=r"step-00000002' was saved by an earlier version .* another --output_dir"):
+        load_checkpoint(run[0], folder, GUARD)
+
+
 def test_missing_checkpoint_is_told(run, tmp_path):
-    folder = save_checkpoint(run[0], tmp_path, 2, ORDER, keep=1)
-    assert json.loads((folder / "trainer_state.json").read_text()) == {"step": 2, **ORDER}
+    folder = save_checkpoint(run[0], tmp_path, 2, GUARD, keep=1)
+    assert json.loads((folder / "trainer_state.json").read_text()) == {"step": 2, "guard": GUARD}
     (folder / "trainer_state.json").unlink()
     for path in (folder, tmp_path / "absent"):
-        with pytest.raises(FileNotFoundError, match=rf"{path.name}' is no complete checkpoint"):
-            load_checkpoint(run[0], path, ORDER)
+        with pytest.raises(FileNotFoundError, match=rf"{path.name}' is not a complete checkpoint"):
+            load_checkpoint(run[0], path, GUARD)

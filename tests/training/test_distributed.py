@@ -144,5 +144,5 @@ def test_script_in_two_processes(catalog_folder, fresh_accelerate, tmp_path):
         assert torch.equal(final_weights(resumed)[name], weight), name
     # Random states are those of each process: one cannot go on exactly where two left off.
     fresh_accelerate()
-    with pytest.raises(ValueError, match="num_processes: 2 there, 1 now"):
+    with pytest.raises(ValueError, match="num_processes: 2 in the checkpoint, 1 now"):
         load_script(TRAIN_SCRIPT).main([str(write_recipe(tmp_path, **recipe, output_dir=str(tmp_path / "alone")))])

@@ -63,8 +63,8 @@ def test_lists_within_layers_are_none_of_their_own():
 
 
 @pytest.mark.parametrize(("lengths", "told"), [((4,), r"found \['blocks_0.0.parts', .*"), ((3, 3), r"\['blocks_0', ")])
-def test_layers_that_cannot_be_told_are_an_error(lengths, told):
-    with pytest.raises(ValueError, match=rf"layers of Unknown cannot be told: .*num_hidden_layers = 3 .*{told}"):
+def test_layers_that_cannot_be_found_are_an_error(lengths, told):
+    with pytest.raises(ValueError, match=rf"layers of Unknown cannot be found: .*num_hidden_layers = 3 .*{told}"):
         encoder_layers(Unknown(*lengths))
     bare = Unknown()
     with pytest.raises(ValueError, match="found none"):

@@ -89,7 +89,7 @@ def test_student_without_layer_decay_has_the_groups_of_its_model():
 def test_layer_decay_of_an_unknown_backbone_is_an_error():
     model = tiny_model()
     model.vision_model.config.num_hidden_layers = 7
-    with pytest.raises(ValueError, match="layers of ViTModel cannot be told"):
+    with pytest.raises(ValueError, match="layers of ViTModel cannot be found"):
         parameter_groups(model, **RATES, layer_decay=0.9)
     assert parameter_groups(model, **RATES, layer_decay=1.0)
 
@@ -104,7 +104,7 @@ def test_frozen_parameters_are_left_out():
 
 
 def test_nothing_to_train_is_an_error():
-    with pytest.raises(ValueError, match="every one is frozen"):
+    with pytest.raises(ValueError, match="all are frozen"):
         parameter_groups(tiny_model().requires_grad_(False), **RATES)
 
 

@@ -58,7 +58,7 @@ def test_order_is_that_of_the_seed_and_leaves_global_randomness_alone():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="batch of 23 rows over all processes exceeds the dataset's 22"):
         EpochBatchSampler(22, 23, 1)
-    with pytest.raises(ValueError, match="3 processes do not divide the batch of 8 rows"):
+    with pytest.raises(ValueError, match="batch of 8 rows is not divisible by 3 processes"):
         EpochBatchSampler(22, 8, 1, world_size=3)
 
 

@@ -1,1 +1,1 @@
-"""What a shop does with it: encode a catalog, index it, search it."""
+"""Catalogs: open, check, encode and search them."""

@@ -1,4 +1,4 @@
-"""Maps the columns of a source to the schema of a catalog."""
+"""Column mappings: from the columns of a source to the schema of a catalog."""
 
 from __future__ import annotations
 
@@ -6,19 +6,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .record import ATTRIBUTE_PREFIX, SCHEMA
+from ..models.record_text import ATTRIBUTE_PREFIX, SCHEMA, check_mapping
 
 Columns: TypeAlias = Mapping[str, str | Sequence[str]]
+"""Schema name to source column; `attributes` may have several."""
 
 
 def parse_columns(text: str) -> dict[str, str | list[str]]:
     """Parse the command-line form of a column mapping.
 
-    `"attributes=color+keywords,title=name"` → `{"attributes": ["color", "keywords"], "title": "name"}`. Several source
-    columns, joined by `+`, are for `attributes` only. An empty string is an empty mapping.
+    Args:
+        text: Entries `name=column`, joined by commas. `attributes` may name several columns, joined by `+`.
+
+    Returns:
+        Schema name to source column or columns; an empty string gives an empty mapping.
 
     Raises:
-        ValueError: for an entry that is not `name=column`, a name outside the schema, or one given twice.
+        ValueError: If an entry is not `name=column`, or a name is not in the schema or given twice.
+
+    Example:
+        >>> parse_columns("attributes=color+keywords,title=name")
+        {'attributes': ['color', 'keywords'], 'title': 'name'}
     """
     columns: dict[str, str | list[str]] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
@@ -33,16 +41,21 @@ def parse_columns(text: str) -> dict[str, str | list[str]]:
     return columns
 
 
-def check_mapping(columns: Columns) -> None:
-    for name, source in columns.items():
-        if name not in SCHEMA:
-            raise ValueError(f"columns: {name!r} is no schema name, expected one of {', '.join(SCHEMA)}")
-        if name != "attributes" and not isinstance(source, str):
-            raise ValueError(f"columns: {name!r} takes one source column, found {source!r}")
-
-
 def plan_columns(columns: Columns, found: list[str]) -> dict[str, str]:
-    """Map names of the loaded catalog to source columns."""
+    """Plan which source column becomes which column of the loaded catalog.
+
+    Args:
+        columns: The mapping that the user asked for.
+        found: Columns of the source.
+
+    Returns:
+        Name in the loaded catalog to source column. Each source of `attributes` becomes `attributes.<column>`, which
+        `fold_attributes` folds row by row, so that no column has to be rewritten.
+
+    Example:
+        >>> plan_columns({"title": "name", "attributes": ["color"]}, ["item_id", "name", "color"])
+        {'item_id': 'item_id', 'title': 'name', 'attributes.color': 'color'}
+    """
     mapping: dict[str, str] = {}
     for name in SCHEMA:
         wanted = columns.get(name)
@@ -60,6 +73,17 @@ def plan_columns(columns: Columns, found: list[str]) -> dict[str, str]:
 
 
 def check_found(mapping: Mapping[str, str], columns: Columns, found: list[str], source: Any) -> None:
+    """Check that a source has the planned columns, `item_id` and an image among them.
+
+    Args:
+        mapping: From `plan_columns`.
+        columns: The mapping that the user asked for.
+        found: Columns of the source.
+        source: The source, whose path is named in messages.
+
+    Raises:
+        ValueError: If a column is missing.
+    """
     label = f"catalog {source}" if isinstance(source, str | Path) else "catalog"
     for name, column in mapping.items():
         if column not in found:

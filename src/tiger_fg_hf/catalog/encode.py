@@ -1,36 +1,24 @@
-"""From images and catalog rows to embeddings, batch by batch."""
+"""Embed query images and catalog rows, batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple
 
-import datasets
 import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
+from .faults import RowFault
+from .notes import describe_notes, total_notes
+from .rows import ItemRows, ProcessedBatch, Processor, QueryRows, Records, RowBatches
+
 logger = logging.get_logger(__name__)
 
-Records: TypeAlias = Sequence[Mapping[str, Any]] | datasets.Dataset
-Processor: TypeAlias = Callable[..., Mapping[str, torch.Tensor]]
-# By the start of a model's type; names, as remote code has classes of its own.
+# By the start of a model's type. Names instead of classes, because models of remote code have their own classes.
 _PROCESSORS = {"tiger_fg": "TigerFGProcessor", "tgq_former": "TGQFormerProcessor"}
-
-
-@dataclass(frozen=True)
-class SkippedItem:
-    """A catalog row that could not be processed, and why."""
-
-    row: int
-    item_id: str | None
-    error: str
-
-    def __str__(self) -> str:
-        return f"row {self.row} (item_id {self.item_id!r}): {self.error}"
 
 
 def encode_queries(
@@ -45,29 +33,30 @@ def encode_queries(
     autocast_dtype: torch.dtype | None = None,
     item_ids: Sequence[str] | None = None,
 ) -> torch.Tensor:
-    """Encodes query images.
+    """Embed query images.
 
     Args:
-        model: the query tower: `model(pixel_values=...).embeds` [B, D]. Its train/eval state is restored.
-        processor: `processor(images=[...], return_tensors="pt")`; runs in the workers.
-        images: whatever the processor opens (PIL images, paths, undecoded `{"bytes", "path"}`), at least one.
-        batch_size: images per forward pass.
-        device: moves the model there first. Default: where it is.
-        num_workers: processes that decode and preprocess; 0 does it in this one.
-        show_progress: whether to draw a progress bar.
-        autocast_dtype: run under `torch.autocast` with this dtype.
-        item_ids: ids of the images' products, to name one in an error.
+        model: Query tower, called as `model(pixel_values=...)` for `.embeds` `[B, D]`. It runs in eval mode; its mode
+            is restored afterwards.
+        processor: Called as `processor(images=[...], return_tensors="pt")`, in the worker processes.
+        images: Anything that the processor can open (PIL images, paths, undecoded `{"bytes", "path"}`), at least one.
+        batch_size: Images per forward pass.
+        device: Device to move the model to. By default, the model stays where it is.
+        num_workers: Processes that decode and preprocess images; 0 uses this one.
+        show_progress: Show a progress bar.
+        autocast_dtype: Run under `torch.autocast` with this data type.
+        item_ids: Ids of the products in the images, used to name an image in error messages.
 
     Returns:
-        [Q, D] float32 on the CPU; row i belongs to `images[i]`.
+        `[Q, D]`, float32, on the CPU; row i belongs to `images[i]`.
 
     Raises:
-        ValueError: no images, an image could not be processed (its row is named), or the processor is that of another
-            method.
+        ValueError: If there are no images, an image cannot be processed (the message names its row), or the processor
+            belongs to another method.
     """
     embeds, _ = _encode_all(
         model,
-        _QueryRows(images, processor, item_ids),
+        QueryRows(images, processor, item_ids),
         batch_size,
         device,
         num_workers=num_workers,
@@ -89,25 +78,40 @@ def encode_items(
     show_progress: bool = False,
     autocast_dtype: torch.dtype | None = None,
 ) -> torch.Tensor | tuple[torch.Tensor, list[torch.Tensor]]:
-    """Encodes catalog rows: an image and its text become one embedding.
+    """Embed catalog rows: image and text become one vector.
+
+    Empty titles, HTML in titles, texts longer than the processor's `max_length` and repeated item ids are counted, and
+    logged once as a warning.
 
     Args:
-        model: what embeds items, a `TigerFGItemModel` or a `TGQFormerModel`: `model(**processed).embeds` [B, D], and
-            for `return_grounding` `.grounding` [B, h, w].
-        processor: `processor(images=[...], text=[record, ...], return_tensors="pt")`; runs in the workers.
-        records: a `datasets.Dataset` or a list of dicts, at least one row. Its `image` may be absent or `None`; the
-            rest is the record that the processor renders: `title`, `category`, `attributes` (or columns
-            `attributes.<name>`, as of `load_catalog`), or what its template names.
-        return_grounding: also return where the model looked.
-        batch_size, device, num_workers, show_progress, autocast_dtype: as in `encode_queries`.
+        model: Item model, a `TigerFGItemModel` or a `TGQFormerModel`, called as `model(**inputs)` for `.embeds`
+            `[B, D]` and, with `return_grounding`, `.grounding` `[B, h, w]`.
+        processor: Called as `processor(images=[...], text=[record, ...], return_tensors="pt")`, in the worker
+            processes.
+        records: A `datasets.Dataset` or a list of dicts, at least one row. `image` may be missing or None. The text
+            comes from `title`, `category` and `attributes` (or columns `attributes.<name>`, as in `load_catalog`),
+            converted as for training, and from other columns if the processor's template names them. Where a source
+            has other names, the processor's `columns` map them.
+        return_grounding: Also return where the model looked.
+        batch_size: Rows per forward pass.
+        device: See `encode_queries`.
+        num_workers: See `encode_queries`.
+        show_progress: See `encode_queries`.
+        autocast_dtype: See `encode_queries`.
 
     Returns:
-        embeds [N, D] float32 on the CPU, row i for `records[i]`; with `return_grounding` also a list of N maps [h, w]
-        float32, each summing to 1 (with the real tower to 0, for an item without image).
+        `[N, D]`, float32, on the CPU; row i belongs to `records[i]`. With `return_grounding`, also a list of N maps
+        `[h, w]`, float32, that each sum to 1 (to 0 for an item without image).
 
     Raises:
-        ValueError: no records, a row could not be processed (it is named with its item_id), the processor is that of
-            another method, or the model has no `.grounding`, as TGQ-Former.
+        ValueError: If there are no records, a row cannot be processed (the message names row and `item_id`), the
+            processor belongs to another method, or the model returns no grounding, as TGQ-Former.
+
+    Example:
+        >>> from tiger_fg_hf import TigerFGItemModel, TigerFGProcessor, load_catalog
+        >>> model = TigerFGItemModel.from_pretrained("model_cards/tiger-fg-tiny")  # doctest: +SKIP
+        >>> processor = TigerFGProcessor.from_pretrained("model_cards/tiger-fg-tiny")  # doctest: +SKIP
+        >>> embeds = encode_items(model, processor, load_catalog("listings.csv"))  # doctest: +SKIP
     """
     embeds, groundings = _encode_all(
         model,
@@ -124,7 +128,7 @@ def encode_items(
 
 @contextmanager
 def evaluating(model: torch.nn.Module, device: torch.device | str | None) -> Iterator[None]:
-    """Eval mode, on `device`; afterwards each submodule returns to its own mode (frozen parts may differ)."""
+    """Put a model into eval mode, on `device`; afterwards each submodule returns to the mode it was in."""
     if device is not None:
         model.to(device)
     modes = {module: module.training for module in model.modules()}
@@ -136,119 +140,41 @@ def evaluating(model: torch.nn.Module, device: torch.device | str | None) -> Ite
             module.training = mode
 
 
-# --- rows to batches -------------------------------------------------------------------------------------------------
-
-
 def split_rows(rows: range, size: int, name: str) -> list[range]:
-    """Consecutive runs of `size` rows, the last one shorter; `name` is what an error calls `size`."""
+    """Split rows into consecutive runs of `size`, the last one shorter; errors call `size` by `name`.
+
+    Example:
+        >>> split_rows(range(5), 2, "batch_size")
+        [range(0, 2), range(2, 4), range(4, 5)]
+    """
     if size < 1:
         raise ValueError(f"{name} must be at least 1, got {size}")
     return [rows[first : first + size] for first in range(0, len(rows), size)]
 
 
-class _Processed(NamedTuple):
-    """A batch as it leaves a worker: the rows that could be processed, and those that could not."""
-
-    rows: list[int]
-    item_ids: list[str | None]
-    inputs: dict[str, torch.Tensor]
-    failed: list[SkippedItem]
-
-
-class _Rows:
-    """Reads and processes whole batches, in a DataLoader worker. Subclasses say how."""
-
-    def __init__(self, rows: Sequence[Any], processor: Processor):
-        self.rows = rows
-        self.processor = processor
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def process(self, rows: list[Any]) -> Mapping[str, torch.Tensor]:
-        raise NotImplementedError
-
-    def item_id(self, index: int, row: Any) -> str | None:
-        raise NotImplementedError
-
-    def __getitems__(self, indices: Sequence[int]) -> _Processed:
-        try:
-            return self._process(list(indices), failed=[])
-        except Exception as error:
-            if len(indices) == 1:
-                return _Processed([], [], {}, [self._failure(indices[0], error)])
-        # Something in the batch is bad: find out what, row by row, so that the error can name it.
-        singles = [self.__getitems__([index]) for index in indices]
-        good = [index for single in singles for index in single.rows]
-        failed = [failure for single in singles for failure in single.failed]
-        return self._process(good, failed) if good else _Processed([], [], {}, failed)
-
-    def _process(self, indices: list[int], failed: list[SkippedItem]) -> _Processed:
-        rows = [self.rows[index] for index in indices]
-        item_ids = [self.item_id(index, row) for index, row in zip(indices, rows, strict=True)]
-        return _Processed(indices, item_ids, dict(self.process(rows)), failed)
-
-    def _failure(self, index: int, error: Exception) -> SkippedItem:
-        try:
-            item_id = self.item_id(index, self.rows[index])
-        except Exception:  # the row itself cannot be read
-            item_id = None
-        return SkippedItem(index, item_id, f"{type(error).__name__}: {error}")
-
-
-class _QueryRows(_Rows):
-    def __init__(self, images: Sequence[Any], processor: Processor, item_ids: Sequence[str] | None):
-        super().__init__(images, processor)
-        if item_ids is not None and len(item_ids) != len(images):
-            raise ValueError(f"item_ids must name every image, got {len(item_ids)} for {len(images)} images")
-        self.item_ids = item_ids
-
-    def process(self, rows: list[Any]) -> Mapping[str, torch.Tensor]:
-        return self.processor(images=rows, return_tensors="pt")
-
-    def item_id(self, index: int, row: Any) -> str | None:
-        return None if self.item_ids is None else self.item_ids[index]
-
-
-class ItemRows(_Rows):
-    """Catalog rows; with `require_item_id`, a row whose `item_id` is no string counts as one that has failed."""
-
-    def __init__(self, records: Records, processor: Processor, *, require_item_id: bool = False):
-        if isinstance(records, datasets.Dataset):  # other pictures, such as `query_image`, need not be read
-            pictures = [name for name, kind in records.features.items() if isinstance(kind, datasets.Image)]
-            records = records.remove_columns([name for name in pictures if name != "image"])
-            if "image" in pictures and records.format["type"] is None:
-                # The processor decodes: a broken image then leaves the rest of its row, with the item_id, readable.
-                records = records.cast_column("image", datasets.Image(decode=False))
-        super().__init__(records, processor)
-        self.require_item_id = require_item_id
-
-    def process(self, rows: list[Any]) -> Mapping[str, torch.Tensor]:
-        texts = [{name: value for name, value in row.items() if name != "image"} for row in rows]
-        return self.processor(images=[row.get("image") for row in rows], text=texts, return_tensors="pt")
-
-    def item_id(self, index: int, row: Any) -> str | None:
-        item_id = row.get("item_id")
-        if self.require_item_id and not isinstance(item_id, str):
-            raise ValueError(f"item_id must be a string, got {item_id!r}")
-        return item_id
-
-
-# --- batches to embeddings -------------------------------------------------------------------------------------------
-
-
 class EncodedBatch(NamedTuple):
-    """What became of a batch: n rows encoded, the others failed."""
+    """A batch of which n rows were encoded and the others are faulty.
 
-    item_ids: list[str | None]  # [n]
-    embeds: torch.Tensor  # [n, D]; [0, 0] where every row failed
-    grounding: torch.Tensor | None  # [n, h, w]
-    failed: list[SkippedItem]
+    Attributes:
+        item_ids: Ids of the encoded rows, `[n]`.
+        embeds: `[n, D]`, float32, or `[0, 0]` if every row is faulty.
+        grounding: `[n, h, w]` if asked for.
+        faults: The faulty rows.
+        notes: See `ProcessedBatch`.
+        image_files: See `ProcessedBatch`.
+    """
+
+    item_ids: list[str | None]
+    embeds: torch.Tensor
+    grounding: torch.Tensor | None
+    faults: list[RowFault]
+    notes: dict[str, int]
+    image_files: list[str]
 
 
 def encode_batches(
     model: torch.nn.Module,
-    source: _Rows,
+    source: RowBatches,
     batches: list[range],
     *,
     num_workers: int,
@@ -257,25 +183,25 @@ def encode_batches(
     grounding: bool = False,
     on_error: Literal["raise", "skip"] = "raise",
 ) -> Iterator[EncodedBatch]:
-    """Encodes `batches` of the rows of `source` in turn; results are float32 on the CPU."""
+    """Encode batches of rows of `source` in turn; the results are float32 on the CPU."""
     _check_processor(model, source.processor)
     device = next(model.parameters()).device
-    loader: DataLoader[_Processed] = DataLoader(
-        source,  # type: ignore[arg-type]  # has __getitems__, which is what a batch sampler's DataLoader calls
+    loader: DataLoader[ProcessedBatch] = DataLoader(
+        source,  # type: ignore[arg-type]  # a DataLoader with a batch sampler only calls __getitems__
         batch_sampler=batches,  # type: ignore[arg-type]  # ranges serve as lists of indices
         collate_fn=_as_is,  # type: ignore[arg-type]  # __getitems__ returns a whole batch
         num_workers=num_workers,
         pin_memory=device.type == "cuda",
     )
     with tqdm(total=sum(map(len, batches)), unit="row", disable=not show_progress) as progress:
-        for rows, item_ids, inputs, failed in loader:
-            for failure in failed:
+        for batch in loader:
+            for fault in batch.faults:
                 if on_error == "raise":
-                    raise ValueError(f"cannot process {failure}")
-                logger.warning("skipped %s", failure)
+                    raise ValueError(f"cannot process {fault}")
+                logger.warning("skipped %s", fault)
             embeds, maps = torch.empty(0, 0), None
-            if rows:
-                inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
+            if batch.item_ids:
+                inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.inputs.items()}
                 # Not around the loop: a generator would leave the mode on in its caller.
                 with (
                     torch.no_grad(),
@@ -284,28 +210,34 @@ def encode_batches(
                     output = model(**inputs)
                 embeds = output.embeds.float().cpu()
                 if grounding and not hasattr(output, "grounding"):
-                    raise ValueError(f"return_grounding: a {type(model).__name__} does not tell where it looks")
+                    raise ValueError(f"return_grounding: a {type(model).__name__} returns no grounding")
                 maps = output.grounding.float().cpu() if grounding else None
-            progress.update(len(rows) + len(failed))
-            yield EncodedBatch(item_ids, embeds, maps, failed)
+            progress.update(len(batch.item_ids) + len(batch.faults))
+            yield EncodedBatch(batch.item_ids, embeds, maps, batch.faults, batch.notes, batch.image_files)
+
+
+def log_notes(notes: Mapping[str, int], num_rows: int) -> None:
+    """Log the oddities of a catalog, if there are any, as one warning."""
+    if notes:
+        logger.warning("catalog of %d rows: %s", num_rows, describe_notes(notes))
 
 
 def _check_processor(model: torch.nn.Module, processor: Processor) -> None:
-    """Refuses the processor of our other method, which has other texts and tokenizers; any other callable may do."""
+    """Refuse the processor of our other method, whose texts and tokenizers differ; allow any other callable."""
     family = getattr(getattr(model, "config", None), "model_type", "")
-    wanted = next((name for prefix, name in _PROCESSORS.items() if family.startswith(prefix)), None)
-    found = type(processor).__name__
-    if wanted is not None and found != wanted and found in _PROCESSORS.values():
-        raise ValueError(f"processor: a {type(model).__name__} needs a {wanted}, got a {found}")
+    expected = next((name for prefix, name in _PROCESSORS.items() if family.startswith(prefix)), None)
+    actual = type(processor).__name__
+    if expected is not None and actual != expected and actual in _PROCESSORS.values():
+        raise ValueError(f"processor: a {type(model).__name__} needs a {expected}, got a {actual}")
 
 
-def _as_is(batch: _Processed) -> _Processed:
+def _as_is(batch: ProcessedBatch) -> ProcessedBatch:
     return batch
 
 
 def _encode_all(
     model: torch.nn.Module,
-    source: _Rows,
+    source: RowBatches,
     batch_size: int,
     device: torch.device | str | None,
     *,
@@ -317,5 +249,8 @@ def _encode_all(
     batches = split_rows(range(len(source)), batch_size, "batch_size")
     with evaluating(model, device):
         encoded = list(encode_batches(model, source, batches, grounding=grounding, **options))
+    if isinstance(source, ItemRows):
+        item_ids = [item_id for batch in encoded for item_id in batch.item_ids]
+        log_notes(total_notes((batch.notes for batch in encoded), item_ids), len(item_ids))
     maps = [one for batch in encoded if batch.grounding is not None for one in batch.grounding]
     return torch.cat([batch.embeds for batch in encoded]), maps

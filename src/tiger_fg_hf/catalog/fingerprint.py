@@ -1,14 +1,16 @@
-"""Identifies a catalog by its content, wherever it is stored."""
+"""Identify a catalog by its content, wherever it is stored."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, IterableDataset
 
+from .image_files import image_path
 from .pairing import PairedCatalog
 from .record import IMAGE_COLUMNS
 
@@ -16,10 +18,11 @@ _FINGERPRINT_IMAGES = 64
 
 
 def catalog_fingerprint(dataset: Dataset | IterableDataset | PairedCatalog) -> str:
-    """Hash what a catalog holds, not where it lies: equal on every process and machine that reads the same rows.
+    """Hash the content of a catalog: equal in every process and on every machine that reads the same rows.
 
-    All text is hashed, and the encoded images (or file names) of up to 64 rows spread evenly; of a streamed catalog,
-    the first 64 rows only.
+    All text is hashed, and the images of up to 64 rows, spread evenly: embedded images by content, image files by name
+    and size. (Paths and modification times differ between copies of a catalog.) Of a streamed catalog, only the first
+    64 rows are hashed.
 
     Returns:
         32 hexadecimal digits.
@@ -51,11 +54,10 @@ def catalog_fingerprint(dataset: Dataset | IterableDataset | PairedCatalog) -> s
 
 
 def _image_identity(image: Any) -> Any:
-    """What names an undecoded image wherever it lies: a hash of its bytes, else its file name."""
-    if image is None:
-        return None
-    # Streams hand on columns of plain bytes as they are.
-    data, path = (image, None) if isinstance(image, bytes) else (image["bytes"], image["path"])
-    if data is not None:
-        return hashlib.blake2b(data, digest_size=16).hexdigest()
-    return Path(path).name if path else None
+    """Identify an undecoded image on any machine: hash of its bytes, or name and size of its file."""
+    path = image_path(image)
+    if path is not None:
+        return [Path(path).name, os.path.getsize(path) if os.path.isfile(path) else None]
+    # Streamed datasets return columns of plain bytes as they are.
+    data = image if isinstance(image, bytes) else (image or {}).get("bytes")
+    return None if data is None else hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Joins query photos to the listings of their products."""
+"""Join query photos to the listings of their products."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from typing import Any
 
 from datasets import Dataset
 
-from .record import text_of
+from ..models.record_text import value_text
 
 
 class PairedCatalog:
-    """Real queries joined to the listings of their items: reads like a `datasets.Dataset`, copies no image.
+    """Real queries joined to the listings of their items, made by `pair_queries`.
 
-    Row `i` is the listing of query `i`, with the query's photo as `query_image`. Where an item has several listings,
-    its queries take them in turn. Made by `pair_queries`.
+    Reads like a `datasets.Dataset`, and copies no image. Row `i` is the listing of query `i`, with the photo of the
+    query as `query_image`. Queries of an item with several listings take them in turn.
+
+    Args:
+        queries: Catalog of query photos.
+        items: Catalog of listings.
+        listing_rows: Row in `items` of each query.
     """
 
     def __init__(self, queries: Dataset, items: Dataset, listing_rows: Sequence[int]):
@@ -25,6 +30,7 @@ class PairedCatalog:
 
     @property
     def column_names(self) -> list[str]:
+        """Columns of the listings, with `query_image`."""
         return [name for name in self.items.column_names if name != "query_image"] + ["query_image"]
 
     def __len__(self) -> int:
@@ -38,7 +44,7 @@ class PairedCatalog:
         return (self[index] for index in range(len(self)))
 
     def select(self, rows: Sequence[int]) -> PairedCatalog:
-        """Some of the queries, with the listings that they have here."""
+        """Return some of the queries, with the listings that they have here."""
         return PairedCatalog(self.queries.select(rows), self.items, [self.listing_rows[row] for row in rows])
 
 
@@ -46,25 +52,25 @@ def pair_queries(queries: Dataset, items: Dataset) -> PairedCatalog:
     """Join a catalog of query photos to a catalog of listings by `item_id`.
 
     Args:
-        queries: loaded by `load_catalog`; its `query_image`, or else `image`, is the user's photo.
-        items: loaded by `load_catalog`, with `image`.
+        queries: Catalog from `load_catalog`; its `query_image`, or else its `image`, is the user's photo.
+        items: Catalog from `load_catalog`, with `image`.
 
     Raises:
-        ValueError: if `items` has no images, or lacks items that `queries` asks for (the ids are named).
+        ValueError: If `items` has no images, or lacks items of `queries` (the message names their ids).
     """
     if "image" not in items.column_names:
         raise ValueError(f"items: a listing needs the column 'image', found {items.column_names}")
     rows_of: dict[str, list[int]] = {}
     for row, item_id in enumerate(items["item_id"]):
-        rows_of.setdefault(text_of(item_id), []).append(row)
-    wanted = [text_of(item_id) for item_id in queries["item_id"]]
-    missing = sorted({item_id for item_id in wanted if item_id not in rows_of})
+        rows_of.setdefault(value_text(item_id), []).append(row)
+    query_ids = [value_text(item_id) for item_id in queries["item_id"]]
+    missing = sorted({item_id for item_id in query_ids if item_id not in rows_of})
     if missing:
         shown = ", ".join(map(repr, missing[:10])) + (", …" if len(missing) > 10 else "")
         raise ValueError(f"queries: {len(missing)} item_id(s) have no listing in items: {shown}")
     turns: dict[str, int] = {}
     listing_rows = []
-    for item_id in wanted:
+    for item_id in query_ids:
         turn = turns.get(item_id, 0)
         turns[item_id] = turn + 1
         listing_rows.append(rows_of[item_id][turn % len(rows_of[item_id])])

@@ -1,4 +1,4 @@
-"""Catalog rows as the records that encoding and evaluation take, and queries synthesised for a whole catalog."""
+"""Catalog rows as records, for encoding and evaluation."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from .record import to_record
 
 
 class CatalogRecords(Sequence):
-    """A loaded catalog read as records, row by row; what a row lacks is left out.
+    """Read a loaded catalog as records, row by row, without the values that a row lacks.
 
     Args:
-        catalog: from `load_catalog` or `pair_queries`, not streamed.
+        catalog: A catalog from `load_catalog` (not streamed) or `pair_queries`.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> catalog = Dataset.from_list([{"item_id": "a", "title": " Mug ", "attributes.color": "teal"}])
+        >>> CatalogRecords(catalog)[0]
+        {'item_id': 'a', 'title': 'Mug', 'attributes': {'color': 'teal'}, 'box': None}
     """
 
     def __init__(self, catalog: Dataset | PairedCatalog):
@@ -26,7 +32,7 @@ class CatalogRecords(Sequence):
 
     @property
     def column_names(self) -> list[str]:
-        """Those of the catalog."""
+        """Column names of the catalog."""
         return self.catalog.column_names
 
     def __getitem__(self, row: Any) -> Any:
@@ -35,8 +41,8 @@ class CatalogRecords(Sequence):
 
 
 def has_every_query(catalog: Dataset | PairedCatalog) -> bool:
-    """Whether every row has a real query, without reading any picture."""
+    """Whether every row has a real query, without reading any image."""
     if "query_image" not in catalog.column_names:
         return False
-    # Of a selection the whole table is looked at: at worst, a query too many is thought missing.
+    # This looks at the whole table of a selection: at worst, it reports a query as missing that is not selected.
     return isinstance(catalog, PairedCatalog) or not catalog.data.column("query_image").null_count

@@ -1,48 +1,57 @@
-"""A catalog encoded to shards on disk: streamed, resumable, checked against what it was begun with."""
+"""Encode a large catalog to shards on disk, resumably, and load them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from transformers.utils import logging
 
-from .encode import EncodedBatch, ItemRows, Processor, Records, SkippedItem, encode_batches, evaluating, split_rows
+from .encode import encode_batches, evaluating, log_notes, split_rows
+from .faults import RowFault
+from .manifest import claim_folder, model_fingerprint, processor_identity, read_manifest
+from .notes import total_notes
+from .rows import ItemRows, Processor, Records
+from .shard_files import digest_image_files, read_embeds, read_header, shard_path, write_shard
 
-_MANIFEST = "manifest.json"
+logger = logging.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class CatalogReport:
+class EncodingReport:
     """What `encode_catalog` left in `output_dir`, over all runs.
 
     Attributes:
-        output_dir: the folder, for `load_embeddings`.
-        encoded: rows that have an embedding.
-        resumed: of these, rows that an earlier run had encoded.
-        skipped: rows that have none (`on_error="skip"` only).
+        output_dir: The folder, for `load_embeddings`.
+        encoded: Number of rows that have an embedding.
+        resumed: Number of these that an earlier run had encoded.
+        skipped: Rows that have none (with `on_error="skip"` only).
+        notes: Counts of oddities: `empty_titles`, `html_titles`, `cut_texts`, `duplicate_item_ids`.
     """
 
     output_dir: Path
     encoded: int
     resumed: int
-    skipped: list[SkippedItem] = field(default_factory=list)
+    skipped: list[RowFault] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class CatalogEmbeddings:
-    """An encoded catalog: `embeds` [N, D] in the stored dtype, `item_ids` [N] in the same order, `skipped` rows."""
+    """An encoded catalog.
+
+    Attributes:
+        embeds: `[N, D]` in the stored data type.
+        item_ids: Item id of each embedding, `[N]`.
+        skipped: Rows that have no embedding.
+    """
 
     embeds: torch.Tensor
     item_ids: list[str]
-    skipped: list[SkippedItem]
+    skipped: list[RowFault]
 
 
 def encode_catalog(
@@ -55,34 +64,48 @@ def encode_catalog(
     storage_dtype: torch.dtype = torch.float32,
     on_error: Literal["raise", "skip"] = "raise",
     fingerprint: str | None = None,
+    hash_images: bool = False,
     batch_size: int = 32,
     device: torch.device | str | None = None,
     num_workers: int = 0,
     show_progress: bool = False,
     autocast_dtype: torch.dtype | None = None,
-) -> CatalogReport:
-    """Encodes a large catalog to shards on disk; run again after an interruption, it carries on where it stopped.
+) -> EncodingReport:
+    """Encode a large catalog to shards on disk. Run it again after an interruption to continue where it stopped.
 
-    `output_dir` holds `manifest.json` and `shard-00000.safetensors`, ...: one tensor `embeds` [n, D] each, its item
-    ids in the header. A shard appears whole or not at all. Memory holds one shard. Batches do not cross shards, so
-    with one `batch_size` an interrupted run and an uninterrupted one give the same numbers.
+    `output_dir` gets `manifest.json` and `shard-00000.safetensors`, ...: one tensor `embeds` `[n, D]` each, with the
+    item ids in the header. A shard appears whole or not at all, and memory holds one shard at a time. Batches do not
+    cross shards, so that with the same `batch_size` an interrupted and an uninterrupted run give the same numbers.
+
+    A later run encodes only the shards that are missing and those whose image files have changed. Images that are
+    embedded in a `datasets.Dataset` are part of its fingerprint.
 
     Args:
-        model, processor: as in `encode_items`.
-        dataset: map-style rows as in `encode_items`, with `item_id` strings. (A `datasets.Dataset` is memory-mapped.)
-        output_dir: made if absent.
-        shard_size: rows per shard.
+        model: See `encode_items`.
+        processor: See `encode_items`. A callable without `save_pretrained` is identified by its name only.
+        dataset: Rows as in `encode_items`, each with an `item_id`.
+        output_dir: Folder for the shards; made if missing.
+        shard_size: Rows per shard.
         storage_dtype: `torch.float32`, or `torch.float16` for half the space.
-        on_error: what to do with a row that cannot be processed: `"raise"`, or `"skip"`, which logs it, leaves it out
-            and lists it in the report and in `load_embeddings`. A run that raised may be resumed with `"skip"`.
-        fingerprint: says what the rows are. Default: the fingerprint of a `datasets.Dataset`; other sequences need it
-            (`tiger_fg_hf.catalog.source.catalog_fingerprint`). Image files that change under unchanged paths change
-            neither.
-        batch_size, device, num_workers, show_progress, autocast_dtype: as in `encode_queries`.
+        on_error: What to do with a row that cannot be processed. `"raise"` stops; `"skip"` logs the row, leaves it
+            out, and lists it in the report and in `load_embeddings`. A run that stopped can be resumed with `"skip"`.
+        fingerprint: Identifies the rows. By default the fingerprint of the `datasets.Dataset`; required for other
+            sequences (see `tiger_fg_hf.catalog.fingerprint.catalog_fingerprint`).
+        hash_images: Identify image files by their content instead of path, size and modification time. Slower: a
+            later run reads every file of the finished shards.
+        batch_size: Rows per forward pass.
+        device: See `encode_queries`.
+        num_workers: See `encode_queries`.
+        show_progress: See `encode_queries`.
+        autocast_dtype: See `encode_queries`.
+
+    Returns:
+        The counts of encoded, resumed and skipped rows over all runs.
 
     Raises:
-        ValueError: `output_dir` was begun with other rows, weights, preprocessing or options (the error says which);
-            a row could not be processed (it is named); an argument is out of range.
+        ValueError: If `output_dir` was begun with other rows, weights, preprocessing or options (the message lists
+            them), a row cannot be processed (the message names row and `item_id`), no row can, or an argument is out
+            of range.
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
@@ -91,159 +114,85 @@ def encode_catalog(
     fingerprint = fingerprint or getattr(dataset, "_fingerprint", None)
     if fingerprint is None:
         raise ValueError(f"a {type(dataset).__name__} has no fingerprint: pass fingerprint=, or a datasets.Dataset")
-    shards = [  # each a list of batches
-        split_rows(rows, batch_size, "batch_size")
-        for rows in split_rows(range(len(dataset)), shard_size, "shard_size")
-    ]
+    if len(dataset) == 0:
+        raise ValueError("there is nothing to encode: got 0 rows")
+    shards = split_rows(range(len(dataset)), shard_size, "shard_size")
+    batches = [split_rows(rows, batch_size, "batch_size") for rows in shards]
 
     output_dir = Path(output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
     manifest = {
-        "format_version": 1,
+        "format_version": 2,
         "num_rows": len(dataset),
         "dataset": fingerprint,
-        "model": _model_fingerprint(model),
-        "processor": _processor_fingerprint(processor),
+        "model": model_fingerprint(model),
+        "processor": processor_identity(processor),
+        "hash_images": hash_images,
         "shard_size": shard_size,
         "storage_dtype": str(storage_dtype),
         "autocast_dtype": str(autocast_dtype),
     }
-    _claim(output_dir, manifest)
+    claim_folder(output_dir, manifest)
 
-    paths = [_shard_path(output_dir, index) for index in range(len(shards))]
-    done = [path.exists() for path in paths]
-    todo = [(path, batches) for path, batches, is_done in zip(paths, shards, done, strict=True) if not is_done]
+    source = ItemRows(dataset, processor, require_item_id=True, identify_files=True, hash_images=hash_images)
+    paths = [shard_path(output_dir, index) for index in range(len(shards))]
+    is_done = [_is_current(path, rows, source) for path, rows in zip(paths, shards, strict=True)]
+    todo = [index for index, done in enumerate(is_done) if not done]
     with evaluating(model, device):
         encoded = encode_batches(
             model,
-            ItemRows(dataset, processor, require_item_id=True),
-            [batch for _, batches in todo for batch in batches],
+            source,
+            [batch for index in todo for batch in batches[index]],
             num_workers=num_workers,
             show_progress=show_progress,
             autocast_dtype=autocast_dtype,
             on_error=on_error,
         )
-        for path, batches in todo:
-            _write_shard(path, [next(encoded) for _ in batches], storage_dtype)
+        for index in todo:
+            write_shard(paths[index], [next(encoded) for _ in batches[index]], storage_dtype)
 
-    sizes, skipped = [], []
-    for path in paths:
-        item_ids, missed = _read_header(path)
-        sizes.append(len(item_ids))
-        skipped += missed
-    resumed = sum(size for size, was_done in zip(sizes, done, strict=True) if was_done)
-    return CatalogReport(output_dir, sum(sizes), resumed, skipped)
+    headers = [read_header(path) for path in paths]
+    skipped = [fault for header in headers for fault in header.faults]
+    if len(skipped) == len(dataset):
+        raise ValueError(f"none of the {len(skipped)} rows could be encoded; the first: {skipped[0]}")
+    item_ids = [item_id for header in headers for item_id in header.item_ids]
+    notes = total_notes((header.notes for header in headers), item_ids)
+    log_notes(notes, len(item_ids))
+    resumed = sum(len(header.item_ids) for header, done in zip(headers, is_done, strict=True) if done)
+    return EncodingReport(output_dir, len(item_ids), resumed, skipped, notes)
 
 
 def load_embeddings(output_dir: str | os.PathLike[str]) -> CatalogEmbeddings:
-    """Loads a finished `encode_catalog` folder into memory.
+    """Load a finished `encode_catalog` folder into memory.
 
     Raises:
-        FileNotFoundError: there is no manifest.
-        ValueError: shards are missing, because encoding was interrupted: run `encode_catalog` again.
+        FileNotFoundError: If there is no manifest.
+        ValueError: If shards are missing because encoding was interrupted; run `encode_catalog` again.
     """
     output_dir = Path(output_dir)
-    manifest_path = output_dir / _MANIFEST
-    if not manifest_path.exists():
-        raise FileNotFoundError(f"{output_dir} holds no encoded catalog: there is no {_MANIFEST}")
-    manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+    manifest = read_manifest(output_dir)
     count = -(-manifest["num_rows"] // manifest["shard_size"])
-    paths = [_shard_path(output_dir, index) for index in range(count)]
+    paths = [shard_path(output_dir, index) for index in range(count)]
     missing = [path.name for path in paths if not path.exists()]
     if missing:
         raise ValueError(
             f"{output_dir} is incomplete: {len(missing)} of {count} shards are missing ({missing[0]} first); "
             "run encode_catalog again to finish it"
         )
-    item_ids: list[str] = []
-    skipped: list[SkippedItem] = []
-    parts = []
-    for path in paths:
-        ids, missed = _read_header(path)
-        item_ids += ids
-        skipped += missed
-        if ids:
-            with safe_open(path, framework="pt") as shard:
-                parts.append(shard.get_tensor("embeds"))
-    return CatalogEmbeddings(torch.cat(parts) if parts else torch.empty(0, 0), item_ids, skipped)
+    headers = [read_header(path) for path in paths]
+    parts = [read_embeds(path) for path, header in zip(paths, headers, strict=True) if header.item_ids]
+    return CatalogEmbeddings(
+        torch.cat(parts) if parts else torch.empty(0, 0),
+        [item_id for header in headers for item_id in header.item_ids],
+        [fault for header in headers for fault in header.faults],
+    )
 
 
-def _shard_path(output_dir: Path, index: int) -> Path:
-    return output_dir / f"shard-{index:05d}.safetensors"
-
-
-def _write_shard(path: Path, parts: list[EncodedBatch], dtype: torch.dtype) -> None:
-    """Writes beside `path` and renames, so that a killed run leaves no half shard."""
-    embeds = [part.embeds for part in parts if part.item_ids]
-    metadata = {
-        "item_ids": json.dumps([item_id for part in parts for item_id in part.item_ids], ensure_ascii=False),
-        "skipped": json.dumps([asdict(failure) for part in parts for failure in part.failed], ensure_ascii=False),
-    }
-    temporary = path.with_suffix(".tmp")
-    tensor = torch.cat(embeds) if embeds else torch.empty(0, 0)
-    save_file({"embeds": tensor.to(dtype).contiguous()}, temporary, metadata=metadata)
-    _replace(temporary, path)
-
-
-def _replace(temporary: Path, path: Path) -> None:
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())  # else a power cut may keep the name and lose the bytes
-    os.replace(temporary, path)
-
-
-def _read_header(path: Path) -> tuple[list[str], list[SkippedItem]]:
-    with safe_open(path, framework="pt") as shard:
-        metadata = shard.metadata()
-    return json.loads(metadata["item_ids"]), [SkippedItem(**entry) for entry in json.loads(metadata["skipped"])]
-
-
-def _claim(output_dir: Path, manifest: dict[str, Any]) -> None:
-    """Writes the manifest, or checks that the one already there is the same."""
-    path = output_dir / _MANIFEST
+def _is_current(path: Path, rows: range, source: ItemRows) -> bool:
+    """Whether a shard exists and the image files of its rows are those it was encoded from."""
     if not path.exists():
-        if any(output_dir.glob("shard-*.safetensors")):
-            raise ValueError(
-                f"{output_dir} holds shards but no {_MANIFEST}: they cannot be trusted; use an empty folder"
-            )
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        _replace(temporary, path)
-        return
-    begun = json.loads(path.read_text(encoding="utf-8"))
-    names = begun.keys() | manifest.keys()
-    differing = sorted(name for name in names if begun.get(name) != manifest.get(name))
-    if differing:
-        changes = "; ".join(f"{name} was {begun.get(name)!r}, is {manifest.get(name)!r}" for name in differing)
-        raise ValueError(f"cannot resume {output_dir}: {changes}. Use another folder, or what it was begun with.")
-
-
-def _model_fingerprint(model: torch.nn.Module) -> str:
-    """Hash of the architecture's name, every weight and the configuration."""
-    digest = hashlib.sha256(type(model).__name__.encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    config = getattr(model, "config", None)
-    if config is not None:
-        digest.update(json.dumps(_without_provenance(config.to_dict()), sort_keys=True, default=str).encode())
-    return digest.hexdigest()
-
-
-def _without_provenance(settings: Any) -> Any:
-    """A configuration without what says how it was saved and loaded rather than what it computes, at every level."""
-    if not isinstance(settings, dict):
-        return settings
-    dropped = ("_name_or_path", "dtype", "transformers_version")
-    return {name: _without_provenance(value) for name, value in settings.items() if name not in dropped}
-
-
-def _processor_fingerprint(processor: Any) -> str:
-    """Hash of the files the processor saves: image settings, template, vocabulary."""
-    digest = hashlib.sha256(type(processor).__name__.encode())
-    with tempfile.TemporaryDirectory() as folder:
-        processor.save_pretrained(folder)
-        for path in sorted(Path(folder).rglob("*")):
-            if path.is_file():
-                digest.update(path.relative_to(folder).as_posix().encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
+        return False
+    if read_header(path).image_files == digest_image_files(source.image_files(rows)):
+        return True
+    logger.warning("image files of rows %d to %d have changed: encoding %s again", rows[0], rows[-1], path.name)
+    return False

@@ -1,16 +1,19 @@
-"""The catalog at the door: opens any source of items and maps its columns once to the record that all code shares."""
+"""Open a catalog from any source and map its columns to the schema."""
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pandas as pd
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from datasets.exceptions import DatasetGenerationError
 
-from .columns import Columns, check_found, check_mapping, parse_columns, plan_columns
+from ..models.record_text import check_mapping
+from .columns import Columns, check_found, parse_columns, plan_columns
 from .record import IMAGE_COLUMNS
 
 _BUILDERS = {
@@ -32,35 +35,43 @@ def load_catalog(
     streaming: bool = False,
     cache_dir: str | Path | None = None,
 ) -> Dataset | IterableDataset:
-    """Open a catalog and map its columns to the schema; images stay undecoded.
+    """Open a catalog and map its columns to the schema. Images stay undecoded.
 
     Args:
-        source: a dataset; a `.parquet`, `.jsonl`, `.json`, `.csv`, `.tsv` or `.arrow` file or a pattern of such files;
-            a folder written by `save_to_disk`; any other folder that `datasets.load_dataset` reads, such as an
-            image folder with `metadata.csv`; or a Hub id. Relative image paths in a file are relative to that file.
-        split: the split to read. Needed when the source has several.
-        columns: schema name → source column, for columns whose names differ, or the form that `parse_columns` takes,
-            such as `"title=name,attributes=color+size"`. `attributes` may name a list of columns: one of mappings (or
-            of JSON objects as text) gives all its entries, any other gives one attribute of its own name. Columns that
-            already carry a schema name need no entry, and all others are dropped.
-        streaming: return an `IterableDataset` that never holds the source in memory or on disk.
-        cache_dir: where `datasets` keeps what it converts.
+        source: A dataset; a `.parquet`, `.jsonl`, `.json`, `.csv`, `.tsv` or `.arrow` file, or a pattern of such
+            files; a folder written by `save_to_disk`; any other folder that `datasets.load_dataset` reads, such as an
+            image folder with `metadata.csv`; or a Hub id. Relative image paths in a file start at its folder. All
+            values of CSV and TSV files are read as text: `007` and `NA` stay what they are.
+        split: Split to read, required if the source has several.
+        columns: Schema name to source column, where the names differ, or the text form of `parse_columns`, such as
+            `"title=name,attributes=color+size"`. `attributes` may name several columns: a column of mappings (or JSON
+            objects as text) gives all its entries, any other gives one attribute of its name. Columns that already
+            have a schema name need no entry; all others are dropped.
+        streaming: Return an `IterableDataset` that never holds the whole source in memory or on disk.
+        cache_dir: Folder where `datasets` keeps converted files.
 
     Returns:
-        A dataset with a subset of the columns `SCHEMA`, where `attributes` may be spread over columns
-        `attributes.<name>`. Image columns hold `{"bytes", "path"}` dicts. `to_record` turns its rows into records.
+        A dataset with a subset of the columns of `SCHEMA`, where `attributes` may be spread over columns
+        `attributes.<name>`. Image columns hold `{"bytes", "path"}` dicts. Use `to_record` to turn rows into records.
         Rows may share an `item_id`: several views or listings of one product.
 
     Raises:
-        FileNotFoundError: if a path does not exist.
-        ValueError: if a required or mapped column is missing, or the split is ambiguous.
+        FileNotFoundError: If a path does not exist.
+        ValueError: If a required or mapped column is missing, a file cannot be read, or the split is ambiguous.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> source = Dataset.from_dict({"sku": ["7"], "photo": ["mug.jpg"], "name": ["Mug"], "color": ["teal"]})
+        >>> catalog = load_catalog(source, columns="item_id=sku,image=photo,title=name,attributes=color")
+        >>> catalog[0]
+        {'item_id': '7', 'title': 'Mug', 'attributes.color': 'teal', 'image': {'bytes': None, 'path': 'mug.jpg'}}
     """
     columns = parse_columns(columns) if isinstance(columns, str) else dict(columns or {})
     check_mapping(columns)
-    dataset, folder = _open(source, split, columns, streaming, cache_dir)
+    dataset, folder = _open(source, split, streaming, cache_dir)
     dataset = dataset.with_format(None)
     if isinstance(dataset, IterableDataset) and dataset.features is None:
-        # Streamed JSON lines and CSV have no schema: the first rows tell their columns and types.
+        # Streamed JSON lines have no schema: the first rows tell their columns and types.
         dataset = dataset._resolve_features()
     mapping = plan_columns(columns, list(dataset.column_names))
     check_found(mapping, columns, list(dataset.column_names), source)
@@ -72,7 +83,7 @@ def load_catalog(
     for name, column in mapping.items():
         if column not in renames:
             renames[column] = name
-        else:  # one source column under two names, such as a category that is an attribute as well
+        else:  # one source column under two names, such as a category that is also an attribute
             dataset = _set_column(dataset, name, column, lambda value: value, dataset.features[column])
             renames[name] = name
     dataset = dataset.select_columns(list(renames))
@@ -83,13 +94,9 @@ def load_catalog(
 
 
 def _open(
-    source: Dataset | IterableDataset | str | Path,
-    split: str | None,
-    columns: Columns,
-    streaming: bool,
-    cache_dir: str | Path | None,
+    source: Dataset | IterableDataset | str | Path, split: str | None, streaming: bool, cache_dir: str | Path | None
 ) -> tuple[Dataset | IterableDataset, Path | None]:
-    """Open the source; also return the folder that relative image paths refer to."""
+    """Open the source; also return the folder that relative image paths start at."""
     folder = None
     if isinstance(source, Dataset | IterableDataset):
         opened = source
@@ -97,21 +104,9 @@ def _open(
         opened = _one_split(source, split, "the dataset")
     else:
         path = Path(source).expanduser()
-        is_pattern = any(sign in str(source) for sign in "*?[")
         options: dict[str, Any] = {"streaming": streaming, "cache_dir": str(cache_dir) if cache_dir else None}
         if path.suffix.lower() in _BUILDERS:
-            if not is_pattern and not path.is_file():
-                raise FileNotFoundError(f"catalog {path} does not exist")
-            if path.suffix.lower() in (".csv", ".tsv"):
-                # Ids stay text: "007" must not become 7.
-                options["converters"] = {columns.get("item_id", "item_id"): str}
-            if path.suffix.lower() == ".tsv":
-                options["sep"] = "\t"
-            builder = _BUILDERS[path.suffix.lower()]
-            try:
-                opened = datasets.load_dataset(builder, data_files=str(path), split=split or "train", **options)
-            except (ValueError, DatasetGenerationError) as error:
-                raise ValueError(f"catalog {path} cannot be read as {builder}: {error.__cause__ or error}") from error
+            opened = _open_files(path, split or "train", options)
             folder = path.parent.resolve()
         elif (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
             opened = _one_split(datasets.load_from_disk(str(path)), split, str(path))
@@ -124,6 +119,29 @@ def _open(
     if streaming and isinstance(opened, Dataset):
         opened = opened.to_iterable_dataset()
     return opened, folder
+
+
+def _open_files(path: Path, split: str, options: dict[str, Any]) -> Dataset | IterableDataset:
+    """Open one file, or all files of a pattern."""
+    files = sorted(glob.glob(str(path), recursive=True)) or ([str(path)] if path.is_file() else [])
+    if not files:
+        raise FileNotFoundError(f"catalog {path} does not exist")
+    builder = _BUILDERS[path.suffix.lower()]
+    try:
+        if builder == "csv":
+            options = {**options, **_csv_as_text(files[0])}
+        return datasets.load_dataset(builder, data_files=files, split=split, **options)
+    except (ValueError, DatasetGenerationError) as error:
+        raise ValueError(f"catalog {path} cannot be read as {builder}: {error.__cause__ or error}") from error
+
+
+def _csv_as_text(file: str) -> dict[str, Any]:
+    """Return the options that read every column of a CSV or TSV file as text."""
+    separator = "\t" if file.lower().endswith(".tsv") else ","
+    names = pd.read_csv(file, sep=separator, nrows=0).columns
+    features = datasets.Features({name: datasets.Value("string") for name in names})
+    # Without features, ids such as "007" would become numbers, and a column may change its type halfway.
+    return {"sep": separator, "features": features, "na_filter": False}
 
 
 def _one_split(opened: Any, split: str | None, name: str) -> Dataset | IterableDataset:
@@ -159,7 +177,7 @@ class _NameOfLabel:
 
 
 class _ImageAt:
-    """An undecoded image from its path; `folder` is what a relative path starts from, None the working directory."""
+    """An undecoded image from its path; relative paths start at `folder`, by default the working directory."""
 
     def __init__(self, folder: Path | None):
         self.folder = folder or Path()
@@ -173,7 +191,7 @@ class _ImageAt:
 def _set_column(
     dataset: Dataset | IterableDataset, name: str, source: str, function: Callable[[Any], Any], feature: Any
 ) -> Dataset | IterableDataset:
-    """Set one small column from another. `Dataset.map` would do it too, but writes every image to a new file."""
+    """Set a small column from another one, without `Dataset.map`, which would write every image to a new file."""
     if isinstance(dataset, IterableDataset):
         features = datasets.Features({**dataset.features, name: feature})
         return dataset.map(lambda value: {name: function(value)}, input_columns=[source], features=features)

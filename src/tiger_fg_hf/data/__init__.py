@@ -1,1 +1,1 @@
-"""From pictures and text to batches: catalog schema, drawn catalog, query synthesis, collator."""
+"""From catalog records to training batches: query synthesis, mosaics, listings, pair datasets and collators."""

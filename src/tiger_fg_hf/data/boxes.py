@@ -1,4 +1,4 @@
-"""Geometry of boxes: clip, crop, scale, and map to the processed image."""
+"""Boxes in images: clip, crop, scale, and map to the processed image."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ def map_box(
 
     Args:
         box: `[x0, y0, x1, y1]` in pixels of the image.
-        image_size: (width, height) of the image in pixels.
+        image_size: Width and height of the image in pixels.
         size: `{"height", "width"}` of the processed image in pixels.
         resize_mode: `"pad"`, `"squash"` or `"crop"`, as in the image processor.
 
     Returns:
         `(x0, y0, x1, y1)` as shares of the processed width and height, clipped to [0, 1], or None when the crop leaves
         nothing of the box.
+
+    Example:
+        >>> map_box([0, 0, 50, 50], (100, 50), {"height": 32, "width": 32}, "squash")
+        (0.0, 0.0, 0.5, 1.0)
     """
     width, height = image_size
     plan = plan_resize(height, width, SizeDict(height=size["height"], width=size["width"]), resize_mode)
@@ -37,18 +41,24 @@ def map_box(
 
 
 def crop_to_box(image: Image.Image, box: Sequence[float] | None) -> Image.Image:
-    """The part of an image in `box` `[x0, y0, x1, y1]` (pixels, rounded outwards); all of it without a box."""
+    """Crop an image to a box `[x0, y0, x1, y1]` in pixels, rounded outwards; without a box, return all of it.
+
+    Example:
+        >>> from PIL import Image
+        >>> crop_to_box(Image.new("RGB", (100, 50)), [10.2, 5, 30, 90]).size
+        (20, 45)
+    """
     x0, y0, x1, y1 = clip_box(box, image.size)
     return image.crop((math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)))
 
 
 def scale_box(box: list[float] | None, scale: tuple[float, float]) -> list[float] | None:
-    """Scale a box `[x0, y0, x1, y1]` by factors of x and y."""
+    """Multiply the sides of a box `[x0, y0, x1, y1]` by factors of x and y."""
     return None if box is None else [side * scale[index % 2] for index, side in enumerate(box)]
 
 
 def clip_box(box: Sequence[float] | None, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Clip a box to an image of `size`; a box that misses the image, or None, is the whole image."""
+    """Clip a box to an image of `size` (width, height); None or a box outside the image gives the whole image."""
     width, height = size
     if box is not None:
         x0, y0, x1, y1 = max(box[0], 0.0), max(box[1], 0.0), min(box[2], width), min(box[3], height)

@@ -1,8 +1,7 @@
-"""Queries synthesised for a whole catalog."""
+"""Query photos of a whole catalog, synthesised where it has none."""
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from datasets import Dataset
 from ..catalog.pairing import PairedCatalog
 from ..catalog.record import to_record
 from ..models.image_loading_tiger_fg import load_rgb_image
+from ..synthetic.jpeg import encode_jpeg
 from .query_synthesis import QuerySynthesizer
 
 _QUERY_JPEG_QUALITY = 95
@@ -19,22 +19,27 @@ _QUERY_JPEG_QUALITY = 95
 def synthesize_queries(
     catalog: Dataset | PairedCatalog, synthesizer: QuerySynthesizer, *, seed: int
 ) -> list[dict[str, Any]]:
-    """One query for each row: `{"item_id", "query_image"}`, the row's own or else a synthesised one as JPEG bytes.
+    """Return one query for each row: its own `query_image`, or else a synthesised one as JPEG bytes.
 
-    The same for the same seed.
+    Args:
+        catalog: From `load_catalog` or `pair_queries`, not streamed.
+        synthesizer: Makes the queries of rows without `query_image`.
+        seed: Seed of the synthesis; the same seed gives the same queries.
+
+    Returns:
+        Rows of `item_id` and `query_image`.
 
     Raises:
-        ValueError: an image cannot be read; row and item are named.
+        ValueError: If an image cannot be read; the message names row and item.
     """
     queries = []
     for row in range(len(catalog)):
         record = to_record(catalog[row])
-        if record["query_image"] is not None:
-            queries.append({name: record[name] for name in ("item_id", "query_image")})
-            continue
-        image = load_rgb_image(record["image"], name=f"row {row} (item {record['item_id']!r}), image")
-        rng = np.random.default_rng(np.random.SeedSequence([seed, row]))
-        buffer = io.BytesIO()
-        synthesizer(image, box=record["box"], rng=rng).save(buffer, "JPEG", quality=_QUERY_JPEG_QUALITY)
-        queries.append({"item_id": record["item_id"], "query_image": {"bytes": buffer.getvalue(), "path": None}})
+        photo = record["query_image"]
+        if photo is None:
+            image = load_rgb_image(record["image"], name=f"row {row} (item {record['item_id']!r}), image")
+            rng = np.random.default_rng(np.random.SeedSequence([seed, row]))
+            query = synthesizer(image, box=record["box"], rng=rng)
+            photo = {"bytes": encode_jpeg(query, _QUERY_JPEG_QUALITY), "path": None}
+        queries.append({"item_id": record["item_id"], "query_image": photo})
     return queries

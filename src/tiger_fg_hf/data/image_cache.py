@@ -11,20 +11,22 @@ from PIL import Image
 from .boxes import scale_box
 from .matte import object_matte
 
-# Listings whose size tells that of all.
+# Number of listings from whose size that of all is estimated.
 _SAMPLE = 256
 
 
 class ImageCache:
-    """Photos and mattes in two flat arrays: a list of images would be copied, page by page, into every worker.
+    """Decoded photos and their mattes in two flat arrays.
+
+    Workers share the arrays, whereas a list of images would be copied, page by page, into every worker.
 
     Args:
-        listings: for each row the RGB photo and its box `[x0, y0, x1, y1]` in pixels or None.
-        max_side: a photo whose longer side exceeds this many pixels is kept scaled down to it.
-        total: how many listings there are.
+        listings: For each listing the RGB photo and its box `[x0, y0, x1, y1]` in pixels, or None.
+        max_side: A photo whose longer side exceeds this many pixels is scaled down to it.
+        total: How many listings there are.
 
     Raises:
-        MemoryError: going by the first ones, all of them would take more memory than is free.
+        MemoryError: If all of them would take more memory than is free, estimated from the first ones.
     """
 
     def __init__(self, listings: Iterable[tuple[Image.Image, list[float] | None]], max_side: int, *, total: int):
@@ -57,15 +59,15 @@ class ImageCache:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def photo(self, row: int) -> tuple[np.ndarray, tuple[float, float]]:
-        """Return a row's photo, `[H, W, 3]` uint8, and its width and height as shares of the full photo's."""
-        height, width = self._shapes[row]
-        start = self._starts[row]
-        scale_x, scale_y = self._scales[row].tolist()
+    def photo(self, index: int) -> tuple[np.ndarray, tuple[float, float]]:
+        """Return a photo, `[H, W, 3]` uint8, and its width and height as shares of the full photo's."""
+        height, width = self._shapes[index]
+        start = self._starts[index]
+        scale_x, scale_y = self._scales[index].tolist()
         return self._pixels[start : start + height * width * 3].reshape(height, width, 3), (scale_x, scale_y)
 
-    def matte(self, row: int) -> np.ndarray | None:
-        """Return a row's matte, `[H, W]` uint8, or None where there is none."""
-        height, width = self._shapes[row]
-        start = self._alpha_starts[row]
+    def matte(self, index: int) -> np.ndarray | None:
+        """Return the matte of a photo, `[H, W]` uint8, or None where there is none."""
+        height, width = self._shapes[index]
+        start = self._alpha_starts[index]
         return None if start < 0 else self._alphas[start : start + height * width].reshape(height, width)

@@ -1,4 +1,4 @@
-"""What another seller writes about a product: fewer words, in another order, with promotions among them."""
+"""Texts of further listings: fewer words, in another order, with promotional ones added."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..synthetic.drawn.streams import pick
 from ..synthetic.overlays import Level, draw_title_words
+from ..synthetic.streams import pick
 
-# Words that sellers add to a title, fewest and most, by level.
+# Fewest and most words that sellers add to a title.
 _ADDED: Mapping[Level, tuple[int, int]] = {"clean": (0, 0), "light": (1, 1), "heavy": (2, 4)}
-# Chinese and Japanese have no spaces: sellers drop and move pieces of a run of letters.
+# Chinese and Japanese have no spaces, so pieces of one or two letters count as words.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{1,2}|[^\s\u3040-\u30ff\u3400-\u9fff]+")
-# An attribute of more parts or words than this, such as search terms, is thinned like a title.
+# An attribute of more parts or words than this, such as a list of search terms, is thinned like a title.
 _LISTED = 3
 
 
@@ -31,16 +31,16 @@ def rewrite(
     """Write another seller's text of a product.
 
     Args:
-        text: record of `title`, `category` and `attributes`.
-        rng: the only source of randomness.
-        keep_words: range of the share of the title's words that is kept, at least one, and of the parts or words of an
-            attribute that has more than three.
-        move_words: by up to about how many places a word moves.
-        keep_attributes: range of the share of the attributes that is kept.
-        drop_category_probability: how often the category is left out.
+        text: Record of `title`, `category` and `attributes`.
+        rng: The only source of randomness.
+        keep_words: Range of the share of the title's words that are kept, at least one; also of the parts or words of
+            an attribute that has more than three.
+        move_words: By up to about how many places a word moves.
+        keep_attributes: Range of the share of the attributes that are kept.
+        drop_category_probability: How often the category is left out.
 
     Returns:
-        A record of the same names. Its title is empty only where `text` has none.
+        A record of the same fields. Its title is empty only where `text` has none.
     """
     words = _thinned(_WORD.findall(text["title"] or ""), rng.uniform(*keep_words), rng)
     places = np.arange(len(words)) + rng.uniform(0, move_words, size=len(words))
@@ -61,7 +61,7 @@ def rewrite(
 
 
 def advertise(title: str, level: Level, rng: np.random.Generator) -> str:
-    """Put the promotional words of a level before and after a title: none, one, or two to four."""
+    """Add the promotional words of a level before and after a title: none, one, or two to four."""
     low, high = _ADDED[level]
     words = [title]
     for word in draw_title_words(int(rng.integers(low, high + 1)), rng):
@@ -70,6 +70,6 @@ def advertise(title: str, level: Level, rng: np.random.Generator) -> str:
 
 
 def _thinned(parts: Sequence[str], share: float, rng: np.random.Generator) -> list[str]:
-    """A share of some parts, in their order; at least one, if there are any."""
+    """Keep a share of some parts in their order, at least one if there are any."""
     count = min(len(parts), max(1, round(share * len(parts))))
     return [parts[index] for index in sorted(rng.permutation(len(parts))[:count].tolist())]

@@ -1,4 +1,4 @@
-"""A white-background matte: which pixels of a studio photo show the object and which the backdrop."""
+"""Mattes of studio photos: which pixels show the object, and which the white background."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageFilter
 
-# The flood runs at this size: silhouettes of small queries need no more, and larger photos would only cost time.
+# The flood runs on a photo of this size: the silhouettes of small queries need no more detail.
 _WORK_SIDE = 160
-# Darkest channel and widest spread between channels that still count as white backdrop (8-bit, JPEG noise included).
+# Darkest channel and widest spread between channels that still count as white background (8-bit, with JPEG noise).
 _WHITE_MIN = 238
 _WHITE_SPREAD = 14
-# A soft contact shadow is neutral, lighter than this, and changes by little from one pixel to the next.
+# A soft contact shadow is neutral, lighter than this, and changes little from one pixel to the next.
 _SHADOW_MIN = 205
 _SHADOW_SPREAD = 10
 _SHADOW_STEP = 7
-# Share of border pixels that must be white: a product may touch the border, a scene fills it.
+# Share of border pixels that must be white: a product may touch the border, but a scene fills it.
 _BORDER_SHARE = 0.6
 # An enclosed area is a gap (the hole of a ring, the space between legs) when it is wide and flat, pure white.
 _GAP_MIN = 251
 _GAP_RADIUS = 4
-# Off-white pixels are object only where they hang together with pixels at least this dark, or this colourful.
+# Off-white pixels are object only where they connect to pixels at least this dark, or this colourful.
 _SOLID_MAX = 205
 _SOLID_SPREAD = 30
-# The cut must follow an edge: within two pixels inside it something is darker than this, along most of its length.
+# The cut must follow an edge: along most of it, something within two pixels inside is darker than this.
 _EDGE_MAX = 226
 _MAX_WEAK_EDGE = 0.3
-# Pixels up to this far from the background may be mixed with it; they are all object from this share of darkness on.
+# Pixels up to this far from the background may be mixed with it; from this share of darkness on they are all object.
 _RIM = 2
 _FULL_SHARE = 0.7
-# Outside these shares of the photo a matte has failed: nothing cut out, or hardly anything left.
+# Outside these shares of the photo a matte has failed: it cuts out nothing, or leaves hardly anything.
 _MIN_OBJECT_SHARE = 0.015
 _MAX_OBJECT_SHARE = 0.985
 # A shadow flood that takes more than this share of the object has leaked into a pale product.
@@ -42,19 +42,19 @@ VISIBLE_ALPHA = 32
 def object_matte(image: Image.Image, box: Sequence[float] | None = None) -> np.ndarray | None:
     """Cut the object of a studio photo out of its white background.
 
-    White pixels connected to the border are background, and so are the soft grey shadow that continues them, wide
-    flat white gaps that the object encloses, and pale specks that touch nothing solid. A large pure-white label
-    therefore counts as a gap. The edge is feathered and lies about half a pixel inside the silhouette, so that no
-    white rim shows on a dark background.
+    White pixels connected to the border are background. So are the soft grey shadow next to them, wide flat white
+    gaps that the object encloses, and pale specks that touch nothing solid; a large pure-white label counts as such a
+    gap. The edge is feathered and lies about half a pixel inside the silhouette, so that no white rim shows on a dark
+    background.
 
     Args:
-        image: the photo, any PIL mode that converts to RGB.
+        image: The photo, of any PIL mode that converts to RGB.
         box: `[x0, y0, x1, y1]` in pixels of `image`; everything outside it is background.
 
     Returns:
-        `(H, W)` uint8 alpha of the size of `image` (255 object, 0 background), or None when the border is not white,
-        when the cut-out would be all or next to nothing of the photo, or when the cut follows no visible edge (white
-        products). Callers then use the box or the whole photo.
+        Alpha `[H, W]` uint8 of the size of `image` (255 object, 0 background). None if the border is not white, if the
+        cut-out would be all or almost nothing of the photo, or if the cut follows no visible edge, as with white
+        products.
     """
     rgb = image.convert("RGB")
     work = rgb.copy()
@@ -92,20 +92,20 @@ def object_matte(image: Image.Image, box: Sequence[float] | None = None) -> np.n
 
 
 def matte_extent(matte: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Tight box `(x0, y0, x1, y1)` in pixels of what a matte `[H, W]` leaves visible; None where that is nothing."""
+    """Return the tight box `(x0, y0, x1, y1)` of the visible pixels of a matte `[H, W]`, or None without any."""
     return Image.fromarray((matte >= VISIBLE_ALPHA).astype(np.uint8)).getbbox()
 
 
-# Blurred coverage 0.4 .. 0.95 → alpha 0 .. 1: the half-covered rim pixels, which hold white, become mostly clear.
+# Maps blurred coverage 0.4 .. 0.95 to alpha 0 .. 1: half-covered rim pixels contain white and become mostly clear.
 _FEATHER = [round(255 * min(max((v / 255 - 0.4) / 0.55, 0.0), 1.0)) for v in range(256)]
 
 
 def _coverage(background: np.ndarray, darkest: np.ndarray) -> np.ndarray:
-    """How far each pixel shows the object, 0 to 255: less than all only at the rim, where white is mixed in.
+    """Return how far each pixel shows the object, 0 to 255: less than 255 only at the rim, where white is mixed in.
 
-    What is too thin to have an inside, such as a chain, stays whole.
+    Parts too thin to have an inside, such as a chain, keep full coverage.
     """
-    # Next to the rim the darkest pixel is all object; what is brighter at the rim holds as much white.
+    # The darkest pixel near the rim is all object; the brighter a rim pixel is, the more white it contains.
     object_only = np.where(background, np.uint8(255), darkest)
     full = 255 - _lowest_nearby(object_only, _RIM).astype(np.float32)
     share = ((255 - darkest.astype(np.float32)) / (_FULL_SHARE * full + 1)).clip(0, 1)
@@ -117,7 +117,7 @@ def _coverage(background: np.ndarray, darkest: np.ndarray) -> np.ndarray:
 
 
 def _lowest_nearby(values: np.ndarray, radius: int) -> np.ndarray:
-    """Least value of a (H, W) array in the square of side 2 radius + 1 around each pixel, within the array."""
+    """Return the least value of an array `[H, W]` in the square of side 2 radius + 1 around each pixel."""
     for _ in range(radius):
         lowest = values.copy()
         np.minimum(lowest[1:], values[:-1], out=lowest[1:])
@@ -149,7 +149,7 @@ def _with_gaps(background: np.ndarray, darkest: np.ndarray) -> np.ndarray:
 
 
 def _weak_edge_share(background: np.ndarray, darkest: np.ndarray) -> float:
-    """Share of the cut, in [0, 1], where object and background look alike: high after a leak."""
+    """Return the share of the cut where object and background look the same; it is high after a leak."""
     touching = np.zeros_like(background)
     touching[1:] |= background[:-1]
     touching[:-1] |= background[1:]
@@ -164,7 +164,7 @@ def _weak_edge_share(background: np.ndarray, darkest: np.ndarray) -> float:
 
 
 def _with_shadow(background: np.ndarray, darkest: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Grow the background over pale, neutral, smooth pixels; give up when that eats into the object."""
+    """Grow the background over pale, neutral, smooth pixels, unless that takes much of the object."""
     level = darkest.astype(np.int16)
     step = np.zeros_like(level)
     across = np.abs(np.diff(level, axis=1))
@@ -181,10 +181,10 @@ def _with_shadow(background: np.ndarray, darkest: np.ndarray, spread: np.ndarray
 
 
 def _flood_from(seeds: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """4-connected flood of `allowed` from `seeds`, both (H, W) bool.
+    """Flood `allowed` from `seeds`, both `[H, W]` bool, over pixels that share a side.
 
-    PIL's flood fill walks pixels in Python. Here every horizontal and vertical run of allowed pixels has a number, and
-    a sweep marks whole runs; a few sweeps settle even spirals at product-photo size.
+    PIL's flood fill visits pixels in Python, which is slow. Here every horizontal and vertical run of allowed pixels
+    has a number, and each sweep marks whole runs, so that a few sweeps suffice.
     """
     reached = seeds & allowed
     rows = _run_numbers(allowed)
@@ -200,7 +200,7 @@ def _flood_from(seeds: np.ndarray, allowed: np.ndarray) -> np.ndarray:
 
 
 def _run_numbers(allowed: np.ndarray) -> np.ndarray:
-    """Number the horizontal runs of True in a (H, W) mask; pixels outside a run carry the number of some run."""
+    """Number the horizontal runs of True in a mask `[H, W]`; pixels outside a run have the number of some run."""
     starts = allowed.copy()
     starts[:, 1:] &= ~allowed[:, :-1]
     return np.cumsum(starts.ravel(), dtype=np.intp).reshape(allowed.shape)

@@ -5,50 +5,56 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from ..synthetic.drawn.overlays import draw_overlays
+from ..synthetic.backdrops import Backgrounds, DrawnClutter
+from ..synthetic.compositing import draw_color_matrix, drop_shadow
+from ..synthetic.overlays import draw_stickers
 from .boxes import clip_box
-from .clutter import ClutterBank, drawn_clutter
-from .compositing import cast_shadow, color_matrix
-from .draws import Range, check_draws
+from .draws import DrawConfig, Range
 from .matte import VISIBLE_ALPHA, matte_extent
 
-# Boxes may fill this share of the canvas together: beyond it they hardly find places that differ.
+# Largest share of the canvas that boxes fill together: above it, few arrangements are left.
 _MAX_FILL = 0.75
-# Places tried for one product before all products shrink by a step, down to the smallest area and, at last, below.
+# Places to try for a product before all products shrink by a step.
 _PLACES = 48
 _SHRINK = 0.85
 _OVERLAY_TRIES = 3
 
 
 @dataclass(frozen=True)
-class MosaicConfig:
-    """How mosaics are composed. Ranges are drawn from uniformly, unless said; probabilities are in [0, 1].
+class MosaicConfig(DrawConfig):
+    """How mosaics are composed. Ranges are drawn from uniformly unless stated; probabilities are in [0, 1].
 
     Attributes:
-        size: side of the square canvas in pixels.
-        area: area of a product's box as a share of the canvas, drawn log-uniformly. Where the products do not fit,
-            those above the lower bound shrink, then all. A long thin product may stay below it, to fit the canvas.
-        max_overlap: largest share of a product's box that the boxes of the others cover together.
-        flip_probability: how often a product is mirrored left to right.
-        rotation_probability, rotation: how often, and by up to how many degrees either way, a cut-out is rotated.
-        shadow_probability, shadow_strength: how often, and how dark in [0, 1], a product shades what is behind it.
-        relight_probability: how often the following three apply to a product.
-        brightness, contrast, saturation: factors, 1 changes nothing.
-        overlay_probability, overlay_level: how often promotional overlays are drawn, and how many (see
-            `draw_overlays`). Overlays that change more than `max_overlap` of a product's box are left out.
+        size: Side of the square canvas in pixels.
+        area: Area of a product's box as a share of the canvas, drawn log-uniformly. Where the products do not fit,
+            those above the lower bound shrink, and then all of them. A long thin product may stay smaller, to fit the
+            canvas.
+        max_overlap: Largest share of a product's box that the boxes of the others cover together.
+        flip_probability: How often a product is mirrored left to right.
+        rotation_probability: How often a cut-out is rotated.
+        rotation: Largest rotation either way, in degrees.
+        shadow_probability: How often a product casts a shadow on what is behind it.
+        shadow_strength: How dark that shadow is, in [0, 1].
+        relight_probability: How often the following three apply to a product.
+        brightness: Factor; 1 changes nothing.
+        contrast: Factor; 1 changes nothing.
+        saturation: Factor; 1 changes nothing.
+        overlay_probability: How often promotional overlays are drawn (see `draw_stickers`). Those that change more
+            than `max_overlap` of a product's box are left out.
+        overlay_level: How many of them, from 0 to 5.
     """
 
-    size: int = 128
-    area: Range = (0.05, 0.45)
-    max_overlap: float = 0.15
+    size: Annotated[int, "[16, inf)"] = 128
+    area: Annotated[Range, "(0, 1]"] = (0.05, 0.45)
+    max_overlap: Annotated[float, "[0, 1)"] = 0.15
     flip_probability: float = 0.5
     rotation_probability: float = 0.5
-    rotation: float = 10.0
+    rotation: Annotated[float, "[0, 45]"] = 10.0
     shadow_probability: float = 0.5
     shadow_strength: Range = (0.1, 0.4)
     relight_probability: float = 0.8
@@ -56,30 +62,17 @@ class MosaicConfig:
     contrast: Range = (0.9, 1.1)
     saturation: Range = (0.85, 1.15)
     overlay_probability: float = 0.0
-    overlay_level: int = 2
-
-    def __post_init__(self) -> None:
-        check_draws(self)
-        if self.size < 16:
-            raise ValueError(f"size: expected at least 16 pixels, found {self.size}")
-        if not 0 < self.area[0] <= self.area[1] <= 1:
-            raise ValueError(f"area: expected a range within (0, 1], found {self.area}")
-        if not 0 <= self.max_overlap < 1:
-            raise ValueError(f"max_overlap: expected a share in [0, 1), found {self.max_overlap}")
-        if not 0 <= self.rotation <= 45:
-            raise ValueError(f"rotation: expected 0 to 45 degrees, found {self.rotation}")
-        if not 0 <= self.overlay_level <= 5:
-            raise ValueError(f"overlay_level: expected 0 to 5, found {self.overlay_level}")
+    overlay_level: Annotated[int, "[0, 5]"] = 2
 
 
 class Product(NamedTuple):
-    """A product as it enters a mosaic.
+    """A product to show in a mosaic.
 
     Attributes:
-        photo: its listing photo, `[H, W, 3]` uint8.
-        alpha: its matte, `[H, W]` uint8 as of `object_matte`, or None.
-        box: `[x0, y0, x1, y1]` in pixels of the photo, or None. Counts only where there is no matte: then the box, or
-            the whole photo without one, is pasted as a rectangle.
+        photo: Its listing photo, `[H, W, 3]` uint8.
+        alpha: Its matte, `[H, W]` uint8 from `object_matte`, or None.
+        box: `[x0, y0, x1, y1]` in pixels of the photo, or None. Used only without a matte: then the box, or else the
+            whole photo, is pasted as a rectangle.
     """
 
     photo: np.ndarray
@@ -93,8 +86,8 @@ class Mosaic:
 
     Attributes:
         image: RGB, `size` x `size` pixels.
-        boxes: tight box `[x0, y0, x1, y1]` of each product in pixels, with what other products hide of it.
-        flipped: which products are mirrored.
+        boxes: Tight box `[x0, y0, x1, y1]` of each product in pixels, including what other products hide of it.
+        flipped: Which products are mirrored.
     """
 
     image: Image.Image
@@ -103,26 +96,35 @@ class Mosaic:
 
 
 class MosaicComposer:
-    """Paste products on clutter: any place, size and order, with bounded overlap.
+    """Paste products on a background at any place, size and order, with bounded overlap.
 
     Args:
-        config: sizes, bounds and probabilities.
-        clutter: backgrounds, from the `"item"` pool of `clutter_pool`. Without any they are drawn.
+        config: Sizes, bounds and probabilities; the defaults of `MosaicConfig` if None.
+        clutter: Backgrounds, such as a `ClutterBank` of the `"item"` pool of `clutter_pool`. Without any they are
+            drawn.
+
+    Example:
+        >>> import numpy as np
+        >>> photos = [np.full((40, 30, 3), level, np.uint8) for level in (60, 120)]
+        >>> composer = MosaicComposer(MosaicConfig(size=64))
+        >>> mosaic = composer([Product(photo) for photo in photos], np.random.default_rng(0))
+        >>> mosaic.image.size, len(mosaic.boxes)
+        ((64, 64), 2)
     """
 
-    def __init__(self, config: MosaicConfig | None = None, clutter: ClutterBank | None = None):
+    def __init__(self, config: MosaicConfig | None = None, clutter: Backgrounds | None = None):
         self.config = config or MosaicConfig()
-        self.clutter = clutter
+        self.clutter = DrawnClutter() if clutter is None else clutter
 
     def __call__(self, products: Sequence[Product], rng: np.random.Generator) -> Mosaic:
         """Compose one mosaic.
 
         Args:
-            products: what to show, of different categories.
-            rng: the only source of randomness: the same products and generator state give the same mosaic.
+            products: What to show, of different categories.
+            rng: The only source of randomness: the same products and generator state give the same mosaic.
 
         Raises:
-            ValueError: if there are no products.
+            ValueError: If there are no products.
         """
         if not products:
             raise ValueError("products: expected at least one, found none")
@@ -131,7 +133,7 @@ class MosaicComposer:
         flips = [bool(flip) for flip in rng.random(len(products)) < config.flip_probability]
         pieces = [self._piece(product, flip, rng) for product, flip in zip(products, flips, strict=True)]
         boxes = self._place(np.array([piece.extent for piece in pieces]), rng)
-        image = self.clutter.sample(rng, size) if self.clutter is not None else drawn_clutter(rng, size)
+        image = self.clutter.sample(rng, size)
         for index in rng.permutation(len(pieces)):
             self._paste(image, pieces[index], boxes[index], rng)
         if config.overlay_level and rng.random() < config.overlay_probability:
@@ -149,7 +151,7 @@ class MosaicComposer:
                 window = slice(top, bottom), slice(left, right)
                 image = Image.fromarray(np.ascontiguousarray(product.photo[window]))
                 image.putalpha(Image.fromarray(np.ascontiguousarray(product.alpha[window])))
-                low, high = _turned_extent(product.alpha[window] >= VISIBLE_ALPHA, angle)
+                low, high = _rotated_extent(product.alpha[window] >= VISIBLE_ALPHA, angle)
                 return _Piece(image.convert("RGBa"), flip, angle, low, high - low)
         height, width = product.photo.shape[:2]
         x0, y0, x1, y1 = clip_box(product.box, (width, height))
@@ -158,7 +160,7 @@ class MosaicComposer:
         return _Piece(image, flip, 0.0, np.zeros(2), np.array([image.width, image.height], float))
 
     def _place(self, extents: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw boxes for products whose (width, height) are `extents`, up to scale: `[N, 4]` whole pixels."""
+        """Draw boxes `[N, 4]` in whole pixels for products of (width, height) `extents` `[N, 2]`, up to scale."""
         size, (smallest, largest) = self.config.size, self.config.area
         areas = np.exp(rng.uniform(math.log(smallest), math.log(largest), size=len(extents)))
         while True:
@@ -169,23 +171,23 @@ class MosaicComposer:
                 boxes = self._try_places(sides, rng)
                 if boxes is not None:
                     return boxes
-            # First the large ones give way: what is small already would become invisible.
+            # Large products shrink first: small ones would become invisible.
             can_shrink = areas > smallest
             shrunk = areas * _SHRINK
             areas = np.where(can_shrink, np.maximum(shrunk, smallest), areas) if can_shrink.any() else shrunk
 
     def _try_places(self, sides: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-        """Place boxes of (width, height) `sides` one by one, large ones first; None when one finds no place."""
+        """Place boxes of (width, height) `sides` in turn, large ones first; None if one finds no place."""
         areas = sides.prod(axis=1)
         order = np.argsort(-areas, kind="stable")
         boxes = np.zeros((len(sides), 4), int)
-        allowed = self.config.max_overlap * areas.astype(float)  # what may still be covered of each, in pixels
+        allowed = self.config.max_overlap * areas.astype(float)  # pixels of each that may still be covered
         for count, index in enumerate(order):
             corners = (rng.random((_PLACES, 2)) * (self.config.size - sides[index] + 1)).astype(int)
             places = np.concatenate([corners, corners + sides[index]], axis=1)
             before = order[:count]
             overlap = _overlaps(places, boxes[before])
-            # The sum of pairwise overlaps is at least what is covered, so that the bound holds whatever their union.
+            # Pairwise overlaps add up to at least the covered area, so a bound on their sum bounds it too.
             fits = (overlap <= allowed[before]).all(axis=1) & (overlap.sum(axis=1) <= allowed[index])
             if not fits.any():
                 return None
@@ -201,21 +203,17 @@ class MosaicComposer:
         pasted = piece.render((x1 - x0, y1 - y0))
         alpha = pasted.getchannel("A") if pasted.mode == "RGBA" else Image.new("L", pasted.size, 255)
         if rng.random() < config.shadow_probability:
-            cast_shadow(image, alpha, rng.uniform(*config.shadow_strength), rng, at=(x0, y0))
+            drop_shadow(image, alpha, rng.uniform(*config.shadow_strength), rng, at=(x0, y0))
         pasted = pasted.convert("RGB")
         if rng.random() < config.relight_probability:
-            matrix = color_matrix(
-                brightness=rng.uniform(*config.brightness),
-                contrast=rng.uniform(*config.contrast),
-                saturation=rng.uniform(*config.saturation),
-            )
-            pasted = pasted.convert("RGB", matrix)
+            light = draw_color_matrix(config, rng, "brightness", "contrast", "saturation")
+            pasted = pasted.convert("RGB", light)
         image.paste(pasted, (x0, y0), alpha)
 
     def _with_overlays(self, image: Image.Image, boxes: np.ndarray, rng: np.random.Generator) -> Image.Image:
         plain = np.asarray(image)
         for _ in range(_OVERLAY_TRIES):
-            covered = draw_overlays(image, rng, level=self.config.overlay_level)
+            covered = draw_stickers(image, rng, count=self.config.overlay_level)
             changed = (np.asarray(covered) != plain).any(axis=-1)
             if all(changed[y0:y1, x0:x1].mean() <= self.config.max_overlap for x0, y0, x1, y1 in boxes):
                 return covered
@@ -224,13 +222,14 @@ class MosaicComposer:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A product cropped to what is visible, and the window of its turned plane that it fills.
+    """A product cropped to its visible pixels, and the window that it fills once rotated.
 
     Attributes:
-        image: RGB for a rectangle, RGBa (premultiplied, which resampling needs) for a cut-out.
-        flip: whether it is to be mirrored, after the turn.
-        angle: turn in radians.
-        low, extent: upper left corner (x, y) and (width, height) of the window, in pixels of `image` from its centre.
+        image: RGB for a rectangle; for a cut-out RGBa, which is premultiplied, as resampling needs it.
+        flip: Whether to mirror it after the rotation.
+        angle: Rotation in radians.
+        low: Upper left corner (x, y) of the window, in pixels of `image` from its centre.
+        extent: Width and height of the window, in pixels of `image`.
     """
 
     image: Image.Image
@@ -240,23 +239,23 @@ class _Piece:
     extent: np.ndarray
 
     def render(self, size: tuple[int, int]) -> Image.Image:
-        """Scale, turn and mirror the product so that its window fills `size` (width, height): RGB or RGBA."""
-        image = self._turned(size)
+        """Scale, rotate and mirror the product so that its window fills `size` (width, height): RGB or RGBA."""
+        image = self._rotated(size)
         if self.flip:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return image.convert("RGBA") if image.mode == "RGBa" else image
 
-    def _turned(self, size: tuple[int, int]) -> Image.Image:
+    def _rotated(self, size: tuple[int, int]) -> Image.Image:
         if not self.angle:
             return self.image.resize(size, Image.Resampling.BICUBIC, reducing_gap=1.5)
-        # A transform does not average over the pixels that it skips, so the image is scaled first.
+        # A transform skips pixels instead of averaging over them, so the image is scaled first.
         scale = math.sqrt(size[0] * size[1] / self.extent.prod())
         image = self.image
         if scale < 1:
             small = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
             image = image.resize(small, Image.Resampling.BICUBIC, reducing_gap=1.5)
         cosine, sine = math.cos(self.angle), math.sin(self.angle)
-        # From an output pixel to the window, turned back, to a pixel of the scaled image.
+        # Maps an output pixel to the window, rotates it back, and scales it to a pixel of the scaled image.
         across, down = self.extent / size
         ratio_x, ratio_y = image.width / self.image.width, image.height / self.image.height
         left, top = self.low
@@ -271,12 +270,12 @@ class _Piece:
         return image.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
 
 
-def _turned_extent(visible: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and upper bounds (x, y) of the visible pixels turned about the centre by `angle` radians."""
+def _rotated_extent(visible: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bounds (x, y) of the visible pixels after a rotation about the centre by `angle` radians."""
     height, width = visible.shape
     if not angle:
         return np.array([-width / 2, -height / 2]), np.array([width / 2, height / 2])
-    # The ends of each row hold the outline's extremes in every direction.
+    # The extremes in any direction are at the ends of rows.
     first, last = visible.argmax(axis=1), width - visible[:, ::-1].argmax(axis=1)
     rows = np.flatnonzero(visible.any(axis=1))
     x = np.concatenate([first[rows], last[rows]] * 2) - width / 2

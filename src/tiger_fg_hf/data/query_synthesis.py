@@ -5,49 +5,59 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
+from ..synthetic.backdrops import Backgrounds
+from ..synthetic.compositing import draw_color_matrix, drop_shadow, harmonize, shade
+from ..synthetic.jpeg import compress_jpeg
 from .boxes import clip_box
-from .clutter import ClutterBank, drawn_clutter
-from .compositing import cast_shadow, color_matrix, compress, harmonized, shade
-from .draws import Range, check_draws
+from .clutter import as_backgrounds
+from .draws import DrawConfig, Range
 from .matte import object_matte
 
-# A photo is scaled down first when a cut-out would shrink it by more than this: against aliasing.
+# A photo is scaled down first, against aliasing, when a cut-out would shrink it by more than this.
 _MAX_MINIFICATION = 1.5
 
 
 @dataclass(frozen=True)
-class QuerySynthesisConfig:
+class QuerySynthesisConfig(DrawConfig):
     """How queries are synthesised. Ranges are drawn from uniformly; probabilities are in [0, 1].
 
     Attributes:
-        size: longer side of a query in pixels; the shorter follows the crop.
-        coverage: share of the object's box that a close crop shows.
-        aspect_jitter: largest natural logarithm by which a close crop's sides deviate from the object's proportions.
-        loose_probability: how often a query shows the whole object with a margin instead of a close crop.
-        margin: width of that margin on each side, as a share of the object's side.
-        cut_out_probability: how often the object is taken off its white background, where that can be done.
-        flip_probability: how often a query is mirrored left to right.
-        rotation_probability, rotation: how often, and by up to how many degrees either way, a cut-out is rotated.
-        perspective_probability, perspective: how often, and by up to which share of the crop's sides, the corners of a
-            cut-out move.
-        shadow_probability, shadow_strength: how often, and how dark in [0, 1], a cut-out shades the clutter.
-        harmonize: how far a cut-out takes over the brightness and tint of the clutter, 0 none, 1 all.
-        relight_probability: how often the following four apply.
-        brightness, contrast, saturation: factors, 1 changes nothing.
-        temperature: gain of red and loss of blue, 0 changes nothing.
-        gradient_probability, gradient: how often, and by up to which share, light falls off across the query.
-        blur_probability, blur_radius: how often, and with which standard deviation in pixels, the query is blurred.
-        noise_probability, noise_std: how often, and with which standard deviation in 8-bit levels, it gets noise.
-        jpeg_probability, jpeg_quality: how often, and at which quality, it is JPEG-compressed.
+        size: Longer side of a query in pixels; the shorter side follows the crop.
+        coverage: Share of the object's box that a close crop shows.
+        aspect_jitter: Largest natural logarithm by which a close crop's sides deviate from the object's proportions.
+        loose_probability: How often a query shows the whole object with a margin instead of a close crop.
+        margin: Width of that margin on each side, as a share of the object's side.
+        cut_out_probability: How often the object is cut out of its white background, where that is possible.
+        flip_probability: How often a query is mirrored left to right.
+        rotation_probability: How often a cut-out is rotated.
+        rotation: Largest rotation either way, in degrees.
+        perspective_probability: How often the corners of a cut-out move.
+        perspective: By up to which share of the crop's sides they move.
+        shadow_probability: How often a cut-out casts a shadow on the clutter.
+        shadow_strength: How dark that shadow is, in [0, 1].
+        harmonize: How far a cut-out takes over the brightness and tint of the clutter, from 0 to 1.
+        relight_probability: How often the following four apply.
+        brightness: Factor; 1 changes nothing.
+        contrast: Factor; 1 changes nothing.
+        saturation: Factor; 1 changes nothing.
+        temperature: Gain of red and loss of blue; 0 changes nothing.
+        gradient_probability: How often light falls off across the query.
+        gradient: Share of the light that is lost at the far end.
+        blur_probability: How often the query is blurred.
+        blur_radius: Standard deviation of the blur in pixels.
+        noise_probability: How often the query gets noise.
+        noise_std: Standard deviation of the noise in 8-bit levels.
+        jpeg_probability: How often the query is JPEG-compressed.
+        jpeg_quality: Quality of the compression, from 1 to 100.
     """
 
-    size: int = 160
-    coverage: Range = (0.6, 1.0)
+    size: Annotated[int, "[8, inf)"] = 160
+    coverage: Annotated[Range, "(0, 1]"] = (0.6, 1.0)
     aspect_jitter: float = 0.2
     loose_probability: float = 0.4
     margin: Range = (0.02, 0.2)
@@ -72,23 +82,18 @@ class QuerySynthesisConfig:
     noise_probability: float = 0.4
     noise_std: Range = (2.0, 8.0)
     jpeg_probability: float = 1.0
-    jpeg_quality: Range = (40, 95)
-
-    def __post_init__(self) -> None:
-        check_draws(self)
-        if self.size < 8:
-            raise ValueError(f"size: expected at least 8 pixels, found {self.size}")
-        if not 0 < self.coverage[0] <= self.coverage[1] <= 1:
-            raise ValueError(f"coverage: expected a range within (0, 1], found {self.coverage}")
-        if not 1 <= self.jpeg_quality[0] <= self.jpeg_quality[1] <= 100:
-            raise ValueError(f"jpeg_quality: expected a range within [1, 100], found {self.jpeg_quality}")
+    jpeg_quality: Annotated[Range, "[1, 100]"] = (40, 95)
 
     @classmethod
     def preset(cls, name: Literal["easy", "default", "hard"], **changes: Any) -> QuerySynthesisConfig:
-        """Return a named difficulty, with single fields changed.
+        """Return the settings of a named difficulty.
+
+        Args:
+            name: The difficulty.
+            **changes: Settings that replace those of the difficulty.
 
         Raises:
-            ValueError: for another name.
+            ValueError: If the name is unknown.
         """
         if name not in _PRESETS:
             raise ValueError(f"preset: expected one of {', '.join(_PRESETS)}, found {name!r}")
@@ -133,20 +138,29 @@ _PRESETS: dict[str, dict[str, Any]] = {
 
 
 class QuerySynthesizer:
-    """Make a query out of a listing photo: object crop on clutter, flipped, turned, re-lit, blurred and compressed.
+    """Make a query out of a listing photo: a crop of the object, often on clutter, re-lit, blurred and compressed.
 
     Args:
-        config: probabilities and ranges.
-        clutter: backgrounds, as a `ClutterBank` or images to make one of. Without any they are drawn.
+        config: Probabilities and ranges; the defaults of `QuerySynthesisConfig` if None.
+        clutter: Backgrounds, such as a `ClutterBank`, or images to make one of. Without any they are drawn.
+
+    Example:
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> photo = Image.new("RGB", (60, 40), "white")
+        >>> photo.paste("navy", (15, 10, 45, 30))
+        >>> synthesizer = QuerySynthesizer(QuerySynthesisConfig.preset("easy", size=32))
+        >>> max(synthesizer(photo, rng=np.random.default_rng(0)).size)
+        32
     """
 
     def __init__(
         self,
         config: QuerySynthesisConfig | None = None,
-        clutter: ClutterBank | Iterable[Any] | None = None,
+        clutter: Backgrounds | Iterable[Any] | None = None,
     ):
         self.config = config or QuerySynthesisConfig()
-        self.clutter = clutter if clutter is None or isinstance(clutter, ClutterBank) else ClutterBank(clutter)
+        self.clutter = as_backgrounds(clutter)
 
     def __call__(
         self,
@@ -159,11 +173,11 @@ class QuerySynthesizer:
         """Synthesise one query.
 
         Args:
-            image: the listing photo, RGB.
-            box: `[x0, y0, x1, y1]` of the object in pixels of `image`; without it the object is what stands out from a
-                white background, or else the whole photo.
-            rng: the only source of randomness: the same photo and generator state give the same query.
-            matte: what `object_matte(image, box)` returns, if known: the query is the same, and made sooner.
+            image: The listing photo, RGB.
+            box: `[x0, y0, x1, y1]` of the object in pixels of `image`. Without it, the object is what stands out from
+                a white background, or else the whole photo.
+            rng: The only source of randomness: the same photo and generator state give the same query.
+            matte: Result of `object_matte(image, box)` where it is known, which saves the time to find it.
 
         Returns:
             An RGB image whose longer side is `config.size` pixels.
@@ -176,13 +190,8 @@ class QuerySynthesizer:
             matte = object_matte(image, box)
         alpha = None if matte is None else Image.fromarray(matte)
         if alpha is not None:
-            found = alpha.getbbox() or (0, 0, *image.size)
-            region = (
-                max(region[0], found[0]),
-                max(region[1], found[1]),
-                min(region[2], found[2]),
-                min(region[3], found[3]),
-            )
+            x0, y0, x1, y1 = alpha.getbbox() or (0, 0, *image.size)
+            region = (max(region[0], x0), max(region[1], y0), min(region[2], x1), min(region[3], y1))
         window = self.draw_window(region, rng)
         query = self._crop(image, window) if alpha is None else self._cut_out(image, alpha, window, rng)
         if rng.random() < config.flip_probability:
@@ -190,7 +199,11 @@ class QuerySynthesizer:
         return self.photometric(query, rng)
 
     def augment_photo(self, photo: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """Vary a real query photo, RGB: flipped, re-lit, blurred and compressed, never cropped or cut out.
+        """Flip, re-light, blur and compress a real query photo, without cropping it.
+
+        Args:
+            photo: The photo, RGB.
+            rng: The only source of randomness.
 
         Returns:
             An RGB image, scaled down where its longer side exceeds `config.size` pixels.
@@ -202,9 +215,17 @@ class QuerySynthesizer:
         return self.photometric(photo, rng)
 
     def draw_window(self, region: tuple[float, float, float, float], rng: np.random.Generator) -> tuple[float, ...]:
-        """Draw the window `(x0, y0, x1, y1)` of a query around or within an object's `region`, both in pixels.
+        """Draw the window of a query.
 
-        A close crop lies within the region and covers a share of it within `config.coverage`; a loose one contains it.
+        A close crop lies within the object's region and covers a share of it within `config.coverage`. A loose crop
+        contains the region.
+
+        Args:
+            region: `(x0, y0, x1, y1)` of the object in pixels.
+            rng: The only source of randomness.
+
+        Returns:
+            `(x0, y0, x1, y1)` of the window in pixels.
         """
         config = self.config
         x0, y0, x1, y1 = region
@@ -213,7 +234,7 @@ class QuerySynthesizer:
             left, top, right, bottom = rng.uniform(*config.margin, size=4)
             return (x0 - left * width, y0 - top * height, x1 + right * width, y1 + bottom * height)
         coverage = rng.uniform(*config.coverage)
-        # Sides a·b = coverage with neither above 1: the jitter is bounded by what the coverage leaves.
+        # No side may be longer than the object's, and their product is the coverage: that bounds the jitter.
         jitter = min(config.aspect_jitter, -0.5 * math.log(coverage))
         stretch = math.exp(rng.uniform(-jitter, jitter))
         shown_width, shown_height = width * math.sqrt(coverage) * stretch, height * math.sqrt(coverage) / stretch
@@ -222,18 +243,11 @@ class QuerySynthesizer:
         return (left, top, left + shown_width, top + shown_height)
 
     def photometric(self, query: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """Re-light, blur, add noise and compress an RGB image; its size stays."""
+        """Re-light, blur, add noise to and compress an RGB image without changing its size."""
         config = self.config
         if rng.random() < config.relight_probability:
-            query = query.convert(
-                "RGB",
-                color_matrix(
-                    brightness=rng.uniform(*config.brightness),
-                    contrast=rng.uniform(*config.contrast),
-                    temperature=rng.uniform(*config.temperature),
-                    saturation=rng.uniform(*config.saturation),
-                ),
-            )
+            light = draw_color_matrix(config, rng, "brightness", "contrast", "temperature", "saturation")
+            query = query.convert("RGB", light)
         if rng.random() < config.blur_probability:
             query = query.filter(ImageFilter.GaussianBlur(rng.uniform(*config.blur_radius)))
         falloff = rng.uniform(*config.gradient) if rng.random() < config.gradient_probability else 0.0
@@ -242,7 +256,7 @@ class QuerySynthesizer:
             query = shade(query, falloff, noise, rng)
         if rng.random() < config.jpeg_probability:
             low, high = config.jpeg_quality
-            query = compress(query, int(rng.integers(int(low), int(high) + 1)))
+            query = compress_jpeg(query, int(rng.integers(int(low), int(high) + 1)))
         return query
 
     def _output_size(self, window: tuple[float, ...]) -> tuple[int, int]:
@@ -270,7 +284,7 @@ class QuerySynthesizer:
         if rng.random() >= config.perspective_probability:
             shift[:] = 0.0
         quad = _corners(window, math.radians(angle), shift)
-        # Only what the quad touches, and what bilinear sampling reads around it; outside the image is transparent.
+        # Crop to the quad and the pixels around it that bilinear sampling reads; outside the image is transparent.
         x0, y0 = (max(0, math.floor(min(quad[i::2])) - 1) for i in (0, 1))
         x1, y1 = (min(image.size[i], math.ceil(max(quad[i::2])) + 1) for i in (0, 1))
         cut = image.crop((x0, y0, x1, y1))
@@ -278,16 +292,16 @@ class QuerySynthesizer:
         quad = [side - (x0, y0)[i % 2] for i, side in enumerate(quad)]
         cut = cut.transform(size, Image.Transform.QUAD, quad, Image.Resampling.BILINEAR)
         alpha = cut.getchannel("A")
-        background = self.clutter.sample(rng, size) if self.clutter is not None else drawn_clutter(rng, size)
+        background = self.clutter.sample(rng, size)
         if rng.random() < config.shadow_probability:
-            cast_shadow(background, alpha, rng.uniform(*config.shadow_strength), rng)
+            drop_shadow(background, alpha, rng.uniform(*config.shadow_strength), rng)
         strength = rng.uniform(*config.harmonize)
-        background.paste(harmonized(cut.convert("RGB"), background, strength), (0, 0), alpha)
+        background.paste(harmonize(cut.convert("RGB"), background, strength), (0, 0), alpha)
         return background
 
 
 def _corners(window: tuple[float, ...], angle: float, shift: np.ndarray) -> list[float]:
-    """Corners of the turned and bent window in PIL's QUAD order: upper left, lower left, lower right, upper right."""
+    """Return the corners of a rotated and shifted window in PIL's order: upper left, lower left, lower right, ..."""
     x0, y0, x1, y1 = window
     center = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
     sides = np.array([x1 - x0, y1 - y0])

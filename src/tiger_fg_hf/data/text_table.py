@@ -1,4 +1,4 @@
-"""All of a catalog but its images, in memory: read once, kept compact, and searched for texts of other categories."""
+"""A catalog without its images, in memory: texts and boxes by row, and texts of other categories to draw."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ _KEPT = ("item_id", "title", "category", "attributes", "box")
 
 
 class TextTable:
-    """Records of a catalog without their images, in one flat array that forked workers share.
+    """Records of a catalog without their images, in one flat array.
 
-    Objects would be copied, page by page, into every worker as their reference counts change.
+    Workers share the array, whereas objects would be copied, page by page, into every worker.
 
     Args:
-        catalog: from `load_catalog` or `pair_queries`, not streamed.
+        catalog: From `load_catalog` or `pair_queries`, not streamed.
 
     Raises:
-        ValueError: if a row has an empty `item_id`, or a box or attributes that cannot be read, naming the item.
+        ValueError: If a row has an empty `item_id`, or a box or attributes that cannot be read; the message names the
+            item.
     """
 
     def __init__(self, catalog: Dataset | PairedCatalog):
@@ -44,7 +45,7 @@ class TextTable:
         self._starts, self._ends = np.array(ends[:-1])[rows], np.array(ends[1:])[rows]
         self._items, self._titles, self._categories = (np.array(codes[name], np.int64)[rows] for name in numbers)
         self._category_names = [name for name in numbers["category"] if name is not None]
-        # Rows of one category lie side by side in this order, so that "any row of another" is one draw.
+        # Rows of one category are contiguous in this order, so that a row of any other category is one draw.
         known = np.flatnonzero(self._categories >= 0)
         self._by_category = known[np.argsort(self._categories[known], kind="stable")]
         self._spans = np.searchsorted(self._categories[self._by_category], np.arange(len(self._category_names) + 1))
@@ -59,17 +60,17 @@ class TextTable:
 
     @property
     def categories(self) -> list[str | None]:
-        """Category of each row, None without one."""
+        """Category of each row; None without one."""
         return [None if code < 0 else self._category_names[code] for code in self._categories.tolist()]
 
     @property
     def items(self) -> np.ndarray:
-        """Number of each row's item, `[rows]` int64: equal for equal `item_id`."""
+        """Number of each row's item, `[rows]` int64; equal for equal `item_id`."""
         return self._items
 
     @property
     def has_contrast(self) -> bool:
-        """Whether texts differ in category or, where none is known, in title, as [`draw_others`] needs."""
+        """Whether texts differ in category or, where none is known, in title, as `draw_others` requires."""
         if self._category_names:
             return len(self._category_names) > 1
         return len(np.unique(self._titles[self._titled])) > 1
@@ -77,11 +78,16 @@ class TextTable:
     def draw_others(self, row: int, count: int, rng: np.random.Generator) -> list[int]:
         """Draw rows whose text is wrong for a row.
 
-        They are rows of another known category; for a row without category, any rows with a title. Never rows of the
-        same item or with the same title. A row may be drawn twice.
+        They are rows of another known category, or for a row without category any rows with a title; never rows of
+        the same item or with the same title.
+
+        Args:
+            row: The row.
+            count: How many to draw; a row may be drawn twice.
+            rng: The only source of randomness.
 
         Raises:
-            ValueError: if there is no such row.
+            ValueError: If there is no such row.
         """
         category = self._categories[row]
         if category < 0:
@@ -92,7 +98,7 @@ class TextTable:
         available = len(candidates) - skipped
         drawn = []
         for place in rng.integers(available, size=count) if available else ():
-            # Nearly always the first try fits; else the next that does.
+            # The first try nearly always fits; if not, take the next row that does.
             for step in range(available):
                 index = (place + step) % available
                 other = candidates[index if index < first else index + skipped]
@@ -101,7 +107,7 @@ class TextTable:
                     break
         if len(drawn) < count:
             raise ValueError(
-                f"row {row} (item {self[row]['item_id']!r}): no text of another item and category to tell it from"
+                f"row {row} (item {self[row]['item_id']!r}): no text of another item and category to contrast with"
             )
         return drawn
 
@@ -110,5 +116,5 @@ class TextTable:
 
 
 def text_record(record: dict[str, Any]) -> dict[str, Any]:
-    """What of a record is text: `title`, `category` and `attributes`."""
+    """Return the text of a record: `title`, `category` and `attributes`."""
     return {name: record[name] for name in ("title", "category", "attributes")}

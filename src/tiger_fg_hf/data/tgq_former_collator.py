@@ -1,4 +1,4 @@
-"""Collation of two listings of each product to one batch of tensors."""
+"""Collation of TGQ-Former's pairs into one batch of tensors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,32 +9,33 @@ from .stable_id import stable_id
 
 
 class TGQFormerCollator:
-    """
-    Turn pairs of a [`TGQFormerPairDataset`] into one batch.
+    """Turn pairs of a `TGQFormerPairDataset` into one batch.
 
     Args:
-        processor: a `TGQFormerProcessor`.
+        processor: A `TGQFormerProcessor`.
     """
 
     def __init__(self, processor: Any):
         self.processor = processor
 
     def __call__(self, pairs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """
-        Collate B pairs, of which a dataset may have made the first listing alone.
+        """Collate B pairs.
+
+        Args:
+            pairs: Items of the dataset, with two listings each, or all with the first listing only.
 
         Returns:
             - The processor's inputs of the listings, with `first_` and `second_` before their names.
-            - `item_ids` `[B]`, long: equal for equal `item_id`, on every process.
-            - `rows` `[B]`, long: rows of the catalog.
+            - `item_ids` `[B]`, long: Equal for equal `item_id`, in every process.
+            - `rows` `[B]`, long: Rows of the catalog.
 
         Raises:
-            ValueError: if there are no pairs, or the processor cannot use one.
+            ValueError: If there are no pairs, or the processor cannot use one.
         """
         if not pairs:
             raise ValueError("pairs: expected at least one, found none")
         batch: dict[str, torch.Tensor] = {}
-        for place, side in zip(range(len(pairs[0]["images"])), ("first", "second"), strict=False):
+        for place, side in enumerate(("first", "second")[: len(pairs[0]["images"])]):
             inputs = self.processor(
                 images=[pair["images"][place] for pair in pairs],
                 text=[pair["texts"][place] for pair in pairs],

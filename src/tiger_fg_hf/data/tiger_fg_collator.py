@@ -1,4 +1,4 @@
-"""Collation: a list of pairs to one batch of tensors."""
+"""Collation of TIGER-FG's pairs into one batch of tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class TigerFGCollator:
     """Turn pairs of a `TigerFGPairDataset` into one batch.
 
     Args:
-        processor: a `TigerFGProcessor`.
+        processor: A `TigerFGProcessor`.
     """
 
     def __init__(self, processor: Any):
@@ -24,23 +24,26 @@ class TigerFGCollator:
     def __call__(self, pairs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Collate B pairs that show U different item pictures.
 
+        Args:
+            pairs: Items of the dataset.
+
         Returns:
-            - `query_pixel_values` `[B, 3, H_q, W_q]`, float: the queries.
-            - `pixel_values` `[U, 3, H, W]`, float: the item pictures, each once, in the order of their first pairs.
+            - `query_pixel_values` `[B, 3, H_q, W_q]`, float: The queries.
+            - `pixel_values` `[U, 3, H, W]`, float: The item pictures, each once, in the order of their first pairs.
             - `image_index` `[B]`, long: `pixel_values[image_index]` are the pictures of the pairs.
-            - `input_ids` and `attention_mask` `[B, L]`, long: the texts of the items.
-            - `hard_input_ids` and `hard_attention_mask` `[B, K, L']`, long: K texts of other items for each pair; only
-              if K > 0.
-            - `item_ids` `[B]`, long: equal for equal `item_id`, on every process.
-            - `category_ids` `[B]`, long: the same for categories, -1 without one.
-            - `rows` `[B]`, long: rows of the catalog.
-            - `boxes` `[B, 4]`, float: `x0, y0, x1, y1` of the object as shares in [0, 1] of the processed item image;
-              0 without a box.
-            - `has_box` `[B]`, bool.
-            - `flipped` `[B]`, bool: whether the object is mirrored in the item image.
+            - `input_ids` and `attention_mask` `[B, L]`, long: The texts of the items.
+            - `hard_input_ids` and `hard_attention_mask` `[B, K, L']`, long: K texts of other items for each pair;
+              absent if K is 0.
+            - `item_ids` `[B]`, long: Equal for equal `item_id`, in every process.
+            - `category_ids` `[B]`, long: The same for categories; -1 without one.
+            - `rows` `[B]`, long: Rows of the catalog.
+            - `boxes` `[B, 4]`, float: `x0, y0, x1, y1` of the object as shares in [0, 1] of the processed item
+              picture; 0 without a box.
+            - `has_box` `[B]`, bool: Whether there is a box.
+            - `flipped` `[B]`, bool: Whether the object is mirrored in the item picture.
 
         Raises:
-            ValueError: if there are no pairs, or the processor cannot use one.
+            ValueError: If there are no pairs, or the processor cannot use one.
         """
         if not pairs:
             raise ValueError("pairs: expected at least one, found none")
@@ -54,7 +57,7 @@ class TigerFGCollator:
         ]
         categories = [pair["text"]["category"] for pair in pairs]
         return {
-            # With return_tensors="pt" the pixels would be copied.
+            # `return_tensors="pt"` would copy the pixels.
             "query_pixel_values": torch.as_tensor(
                 self.processor(images=[pair["query"] for pair in pairs])["pixel_values"]
             ),

@@ -1,18 +1,28 @@
-"""Percentile bootstrap intervals for means over queries, alone or paired between two models."""
+"""Percentile bootstrap of means over queries, for one model or paired between two models.
+
+`scipy.stats.bootstrap` does the resampling. This module adds cluster resampling (queries of one product are drawn
+together), a p-value for paired differences, and checks of the input.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-_CHUNK_ELEMENTS = 1 << 22
+# Values per batch of resamples: bounds the memory.
+_BATCH_ELEMENTS = 1 << 22
 
 
 class BootstrapInterval(NamedTuple):
-    """A mean and the bounds of its percentile interval."""
+    """A mean and its percentile interval.
+
+    Attributes:
+        mean: mean of the values.
+        low, high: bounds of the interval.
+    """
 
     mean: float
     low: float
@@ -20,7 +30,13 @@ class BootstrapInterval(NamedTuple):
 
 
 class PairedBootstrap(NamedTuple):
-    """Mean of `a - b`, the bounds of its percentile interval, and a two-sided p-value in (0, 1]."""
+    """A mean difference with its percentile interval and p-value.
+
+    Attributes:
+        difference: mean of `a - b`.
+        low, high: bounds of the interval.
+        p: two-sided p-value in (0, 1].
+    """
 
     difference: float
     low: float
@@ -36,28 +52,34 @@ def bootstrap_interval(
     seed: int = 0,
     groups: Sequence[object] | None = None,
 ) -> BootstrapInterval:
-    """Percentile bootstrap interval of a mean.
+    """Compute the percentile bootstrap interval of a mean.
 
-    The interval says how the mean would move with other queries of the same kind. Where every value is equal it has
-    no width, however few the values are.
+    The interval estimates how the mean would vary with other queries of the same kind. It has no width if all values
+    are equal, however few there are.
 
     Args:
-        values: [Q] finite numbers, one per query.
+        values: `[Q]` finite numbers, one per query.
         confidence: coverage in (0, 1).
-        resamples: bootstrap resamples, at least 1.
-        seed: the same seed gives the same interval.
-        groups: [Q] labels (such as product ids). Whole groups are then resampled: queries of one product are alike,
-            and resampling them singly would make the interval too narrow.
+        resamples: number of resamples, at least 1.
+        seed: seed of the resamples.
+        groups: `[Q]` labels, such as product ids. Groups are resampled together, because queries of one product are
+            correlated and would otherwise make the interval too narrow.
 
     Returns:
-        The mean of `values` and the bounds.
+        The mean and its bounds.
 
     Raises:
-        ValueError: no values, values not [Q] or not finite, or an argument out of range.
+        ValueError: if there are no values, values are not `[Q]` or not finite, or an argument is out of range.
+
+    Example:
+        >>> from tiger_fg_hf.evaluation.bootstrap import bootstrap_interval
+        >>> mean, low, high = bootstrap_interval([0, 1, 1, 1, 0, 1, 1, 0], groups="aabbccdd")
+        >>> low < mean < high
+        True
     """
     values = _check_values("values", values)
-    means = _resampled_means(values, groups, confidence, resamples, seed)
-    return BootstrapInterval(float(values.mean()), *_bounds(means, confidence))
+    resampled = _resample(values, groups, confidence, resamples, seed)
+    return BootstrapInterval(float(values.mean()), *_bounds(resampled))
 
 
 def paired_bootstrap(
@@ -69,30 +91,39 @@ def paired_bootstrap(
     seed: int = 0,
     groups: Sequence[object] | None = None,
 ) -> PairedBootstrap:
-    """Bootstrap of the mean difference between two models on the same queries.
+    """Compute the bootstrap of the mean difference between two models on the same queries.
 
-    p is twice the smaller share of resamples whose difference lies on either side of zero (zero counts to both), with
-    one added to count and total so that it is never 0: the smallest value is 2 / (resamples + 1).
+    p is twice the smaller share of resamples on either side of zero, where zero counts for both sides. One is added to
+    count and total, so p is never 0: its smallest value is 2 / (resamples + 1).
 
     Args:
-        values_a: [Q], one value per query under the first model.
-        values_b: [Q], the same queries in the same order under the second.
-        confidence, resamples, seed, groups: as in `bootstrap_interval`.
+        values_a: `[Q]` values of the first model.
+        values_b: `[Q]` values of the second model on the same queries in the same order.
+        confidence: see [`bootstrap_interval`].
+        resamples: see [`bootstrap_interval`].
+        seed: see [`bootstrap_interval`].
+        groups: see [`bootstrap_interval`].
 
     Returns:
         Mean of `values_a - values_b`, its bounds and p.
 
     Raises:
-        ValueError: as in `bootstrap_interval`, or lengths differ.
+        ValueError: see [`bootstrap_interval`]; also if the lengths differ.
+
+    Example:
+        >>> from tiger_fg_hf.evaluation.bootstrap import paired_bootstrap
+        >>> paired_bootstrap([1, 1, 1, 1], [1, 0, 0, 1]).difference
+        0.5
     """
     values_a, values_b = _check_values("values_a", values_a), _check_values("values_b", values_b)
     if len(values_a) != len(values_b):
         raise ValueError(f"values_a and values_b must pair up, got {len(values_a)} and {len(values_b)} values")
     differences = values_a - values_b
-    means = _resampled_means(differences, groups, confidence, resamples, seed)
+    resampled = _resample(differences, groups, confidence, resamples, seed)
+    means = resampled.bootstrap_distribution
     tail = min(np.count_nonzero(means <= 0), np.count_nonzero(means >= 0))
     p = min(1.0, 2 * (tail + 1) / (resamples + 1))
-    return PairedBootstrap(float(differences.mean()), *_bounds(means, confidence), p)
+    return PairedBootstrap(float(differences.mean()), *_bounds(resampled), p)
 
 
 def _check_values(name: str, values: npt.ArrayLike) -> np.ndarray:
@@ -106,33 +137,36 @@ def _check_values(name: str, values: npt.ArrayLike) -> np.ndarray:
     return array
 
 
-def _bounds(means: np.ndarray, confidence: float) -> tuple[float, float]:
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+def _bounds(resampled: Any) -> tuple[float, float]:
+    return float(resampled.confidence_interval.low), float(resampled.confidence_interval.high)
 
 
-def _resampled_means(
+def _resample(
     values: np.ndarray, groups: Sequence[object] | None, confidence: float, resamples: int, seed: int
-) -> np.ndarray:
-    """Means [resamples] of resampled values: whole groups are drawn, each query weighing the same."""
+) -> Any:
+    """Bootstrap the mean with SciPy: sums and sizes of groups are drawn as pairs, the statistic is their ratio."""
+    from scipy.stats import bootstrap  # slow to import
+
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
-    if groups is None:
-        sums, sizes = values, np.ones_like(values)
-    else:
-        if len(groups) != len(values):
-            raise ValueError(f"groups must hold one label per value, got {len(groups)} for {len(values)} values")
-        number = {label: index for index, label in enumerate(dict.fromkeys(groups))}
-        members = np.fromiter((number[label] for label in groups), dtype=np.int64, count=len(values))
-        sums, sizes = np.bincount(members, weights=values), np.bincount(members).astype(np.float64)
-
-    generator = np.random.default_rng(seed)
-    per_chunk = max(1, _CHUNK_ELEMENTS // len(sums))
-    means = np.empty(resamples)
-    for first in range(0, resamples, per_chunk):
-        chunk = means[first : first + per_chunk]
-        drawn = generator.integers(0, len(sums), size=(len(chunk), len(sums)))
-        chunk[:] = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    return means
+    labels = range(len(values)) if groups is None else groups
+    if len(labels) != len(values):
+        raise ValueError(f"groups must hold one label per value, got {len(labels)} for {len(values)} values")
+    number = {label: index for index, label in enumerate(dict.fromkeys(labels))}
+    members = np.fromiter((number[label] for label in labels), dtype=np.int64, count=len(values))
+    sums, sizes = np.bincount(members, weights=values), np.bincount(members).astype(np.float64)
+    if len(sums) == 1:  # SciPy refuses a single observation
+        sums, sizes = np.repeat(sums, 2), np.repeat(sizes, 2)
+    return bootstrap(
+        (sums, sizes),
+        lambda sums, sizes, axis: sums.sum(axis=axis) / sizes.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        confidence_level=confidence,
+        n_resamples=resamples,
+        batch=max(1, _BATCH_ELEMENTS // len(sums)),
+        rng=np.random.default_rng(seed),
+    )

@@ -1,4 +1,4 @@
-"""Benchmarks on disk: written whole or not at all, read as they were written, and the backgrounds they are made of."""
+"""Benchmarks on disk: atomic writing, content digests, and the check of their backgrounds."""
 
 import hashlib
 import json
@@ -15,9 +15,10 @@ from ..data.clutter import ClutterBank
 
 
 def check_pools(query_clutter: ClutterBank | None, item_clutter: ClutterBank | None) -> None:
-    """
+    """Check that the backgrounds of queries and items are disjoint.
+
     Raises:
-        ValueError: the two pools share a photo.
+        ValueError: if the two pools share a photo.
     """
     if query_clutter is None or item_clutter is None:
         return
@@ -26,12 +27,12 @@ def check_pools(query_clutter: ClutterBank | None, item_clutter: ClutterBank | N
     if shared:
         raise ValueError(
             f"query_clutter and item_clutter share {len(shared)} photos (item_clutter[{shared[0]}] is the first): a "
-            "background that both show would give a match away. Take them from `clutter_pool`."
+            "shared background would reveal the match. Take the photos from `clutter_pool`."
         )
 
 
 def undecoded(rows: datasets.Dataset) -> datasets.Dataset:
-    """`rows` whose pictures stay bytes."""
+    """Return `rows` with pictures as bytes."""
     for column in ("image", "query_image"):
         if column in rows.column_names:
             rows = rows.cast_column(column, datasets.Image(decode=False))
@@ -39,7 +40,7 @@ def undecoded(rows: datasets.Dataset) -> datasets.Dataset:
 
 
 def content_digest(parts: Any) -> str:
-    """Hash of every cell of some datasets, pictures by their bytes."""
+    """Hash every cell of some datasets; pictures are hashed as bytes."""
     digest = hashlib.blake2b(digest_size=16)
     for rows in parts:
         for row in undecoded(rows):
@@ -51,34 +52,33 @@ def content_digest(parts: Any) -> str:
 
 
 def bytes_digest(data: Any) -> str:
-    """Hash of bytes, or of an array's."""
+    """Hash bytes or an array."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def is_written(folder: Path, meta_file: str, made_of: Mapping[str, Any]) -> bool:
-    """
-    Whether `folder` holds the benchmark that is made of this, as its `meta_file` tells.
+    """Return whether `folder` holds the benchmark that was built from `made_of`, according to its `meta_file`.
 
     Raises:
-        ValueError: it holds another benchmark; what differs is named.
-        FileExistsError: it holds something else.
+        ValueError: if it holds another benchmark; the message names the differences.
+        FileExistsError: if it holds something else.
     """
     if (folder / meta_file).is_file():
-        found = json.loads((folder / meta_file).read_text())
-        differing = sorted(name for name, value in made_of.items() if found.get(name) != value)
+        meta = json.loads((folder / meta_file).read_text())
+        differing = sorted(name for name, value in made_of.items() if meta.get(name) != value)
         if differing:
             raise ValueError(
                 f"'{folder}' holds a benchmark that differs in {', '.join(differing)}; choose another folder."
             )
         return True
     if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"'{folder}' holds something that is no benchmark; choose another folder.")
+        raise FileExistsError(f"'{folder}' holds something other than a benchmark; choose another folder.")
     return False
 
 
 @contextmanager
-def written_whole(folder: Path, meta_file: str) -> Iterator[Path]:
-    """A folder to write to, renamed to `folder` in the end; one that another process was faster with stays."""
+def write_atomically(folder: Path, meta_file: str) -> Iterator[Path]:
+    """Yield a folder to fill, and rename it to `folder` at the end, unless another process was faster."""
     partial = folder.with_name(f".partial-{folder.name}-{os.getpid()}")
     try:
         yield partial
@@ -96,19 +96,16 @@ def written_whole(folder: Path, meta_file: str) -> Iterator[Path]:
 def read_parts(
     folder: Path, meta_file: str, names: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, datasets.Dataset]]:
-    """
-    The meta data of a benchmark and its datasets by name, pictures undecoded.
+    """Read the metadata of a benchmark and its datasets by name; pictures stay undecoded.
 
     Raises:
-        FileNotFoundError: there is none in `folder`.
-        ValueError: it is not what was written there.
+        FileNotFoundError: if there is none in `folder`.
+        ValueError: if its content has changed.
     """
     if not (folder / meta_file).is_file():
         raise FileNotFoundError(f"'{folder}' holds no complete benchmark: it has no {meta_file}.")
     meta = json.loads((folder / meta_file).read_text())
     parts = {name: undecoded(datasets.load_from_disk(str(folder / name))) for name in names}
     if content_digest(parts.values()) != meta["content"]:
-        raise ValueError(
-            f"'{folder}' is not what was written there: its content has another digest than {meta_file} says."
-        )
+        raise ValueError(f"The content of '{folder}' has changed: its digest differs from the one in {meta_file}.")
     return meta, parts

@@ -1,4 +1,4 @@
-"""A picture of search results: each query, the items it found, and where the item tower looked."""
+"""A picture of search results: queries, their top items, and grounding maps."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ class Hit:
 
 
 def draw_results(rows: Sequence[tuple[Image.Image, Sequence[Hit]]], *, title: str, side: int = 150) -> Image.Image:
-    """
-    One line for each query: the query, then its hits, best first, each above its grounding map.
+    """One line for each query: the query, then its hits, best first, each above its grounding map.
 
     Args:
         rows: queries with as many hits each.

@@ -1,4 +1,4 @@
-"""How well grounding maps find a box: the pointing game, and the share of a map's mass inside the box."""
+"""Grounding metrics: the pointing game, and the share of a map inside the box."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ Box: TypeAlias = Sequence[float]
 
 
 def pointing_accuracy(groundings: Sequence[torch.Tensor], boxes: Sequence[Box]) -> tuple[np.ndarray, np.ndarray]:
-    """The pointing game: does each grounding peak inside its box?
+    """Play the pointing game: does each map peak inside its box?
 
-    A cell is inside if its centre is, or if it holds the centre of the box, which even the smallest box has. Where
-    several cells share the peak, the hit is the share of them that lie inside, so a uniform map scores chance.
+    A cell is inside the box if its center is, or if it contains the center of the box, so that every box has a cell.
+    If several cells share the peak, the hit is the share of them inside the box: a uniform map scores chance.
 
     Args:
-        groundings: n maps [h, w].
-        boxes: n boxes [x0, y0, x1, y1] in fractions of the maps' width and height.
+        groundings: n maps `[h, w]`.
+        boxes: n boxes `[x0, y0, x1, y1]` in fractions of width and height.
 
     Returns:
-        hits [n] in [0, 1], and what a uniform map scores on each [n].
+        Hits `[n]` in [0, 1], and the scores of uniform maps `[n]`.
+
+    Example:
+        >>> import torch
+        >>> from tiger_fg_hf.evaluation.grounding import pointing_accuracy
+        >>> hits, chance = pointing_accuracy([torch.eye(2)], [(0.0, 0.0, 0.5, 0.5)])
+        >>> hits.tolist(), chance.tolist()
+        ([0.5], [0.25])
     """
     hits, chances = [], []
     for grounding, box in zip(groundings, boxes, strict=True):
@@ -36,14 +43,14 @@ def pointing_accuracy(groundings: Sequence[torch.Tensor], boxes: Sequence[Box]) 
 
 
 def box_mass(groundings: Sequence[torch.Tensor], boxes: Sequence[Box]) -> tuple[np.ndarray, np.ndarray]:
-    """The share of each grounding's mass that lies inside its box, a cell's mass spread evenly over the cell.
+    """Measure the share of each map inside its box; the mass of a cell is spread evenly over the cell.
 
     Args:
-        groundings: n maps [h, w], not negative and not all zero.
-        boxes: n boxes [x0, y0, x1, y1] in fractions of the maps' width and height.
+        groundings: n maps `[h, w]`, non-negative and not all zero.
+        boxes: n boxes `[x0, y0, x1, y1]` in fractions of width and height.
 
     Returns:
-        shares [n] in [0, 1], and what a uniform map scores on each [n]: the box's share of the area.
+        Shares `[n]` in [0, 1], and the scores of uniform maps `[n]`: the area of each box.
     """
     masses, chances = [], []
     for grounding, (x0, y0, x1, y1) in zip(groundings, boxes, strict=True):
@@ -57,6 +64,6 @@ def box_mass(groundings: Sequence[torch.Tensor], boxes: Sequence[Box]) -> tuple[
 
 
 def _covered(cells: int, low: float, high: float) -> torch.Tensor:
-    """Share of each of `cells` equal parts of [0, 1] that lies in [low, high]: `[cells]`."""
+    """Share of each of `cells` equal parts of [0, 1] inside [low, high], `[cells]`."""
     edges = torch.arange(cells + 1, dtype=torch.float64) / cells
     return (edges[1:].clamp(max=high) - edges[:-1].clamp(min=low)).clamp(min=0) * cells

@@ -1,4 +1,4 @@
-"""The IMMR benchmark: crops as queries, and each product's listing as it is (Normal) and in a mosaic (Mosaic)."""
+"""The IMMR benchmark: crops as queries, and each product's listing as it is (Normal) or in a mosaic (Mosaic)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..data.image_cache import ImageCache
 from ..data.mosaic import MosaicComposer, MosaicConfig, Product
 from ..data.query_synthesis import QuerySynthesisConfig, QuerySynthesizer
 from ..models.image_loading_tiger_fg import load_rgb_image
-from .content import bytes_digest, check_pools, content_digest, is_written, read_parts, written_whole
+from .content import bytes_digest, check_pools, content_digest, is_written, read_parts, write_atomically
 
 _META = "immr.json"
 _PARTS = ("queries", "normal", "mosaic")
@@ -40,13 +40,13 @@ _LISTING = {
 
 @dataclass(frozen=True)
 class IMMRConfig:
-    """How the benchmark is made of a catalog.
+    """How the benchmark is built from a catalog.
 
     Attributes:
-        seed: of everything drawn.
-        queries: how queries are synthesised, for products without queries of their own.
+        seed: seed of all random choices.
+        queries: how queries are synthesized for products without query photos.
         mosaics: how mosaics are composed.
-        distractors: fewest and most other products in a mosaic.
+        distractors: minimum and maximum number of other products in a mosaic.
     """
 
     seed: int = 0
@@ -56,14 +56,15 @@ class IMMRConfig:
 
 
 class IMMRBenchmark(NamedTuple):
-    """
+    """A built benchmark.
+
     Attributes:
-        queries: `item_id`, `query_image`; in the order of the products.
-        normal: the listings, one a product: `item_id`, `image`, `title`, `category`, `attributes` (JSON), `box` or
+        queries: `item_id` and `query_image`, in the order of the products.
+        normal: one listing per product: `item_id`, `image`, `title`, `category`, `attributes` (JSON), and `box` or
             None.
-        mosaic: the same with each product's picture replaced by a mosaic; also `distractors` (their item ids),
-            `target_area` (of the target's box, as a share of the picture).
-        meta: how it was made, how many products, queries and rows left out there are, and a digest of its `content`.
+        mosaic: the same with a mosaic in place of each picture, and with `distractors` (their item ids) and
+            `target_area` (area of the target's box, as a share of the picture).
+        meta: how it was built, the number of products, queries and rows left out, and a digest of the `content`.
     """
 
     queries: datasets.Dataset
@@ -72,7 +73,7 @@ class IMMRBenchmark(NamedTuple):
     meta: dict[str, Any]
 
     def records(self) -> list[dict[str, Any]]:
-        """`title`, `category` and `attributes` of every product, as the processor renders them."""
+        """Return `title`, `category` and `attributes` of every product, for the processor."""
         texts = self.normal.select_columns(["title", "category", "attributes"])
         return [{**row, "attributes": json.loads(row["attributes"])} for row in texts]
 
@@ -85,24 +86,35 @@ def build_immr(
     query_clutter: ClutterBank | None = None,
     item_clutter: ClutterBank | None = None,
 ) -> IMMRBenchmark:
-    """
-    Writes the benchmark of a catalog to `folder`, or reads it from there if it is already that of this catalog.
+    """Build the benchmark of a catalog in `folder`, or load it if `folder` already holds it.
 
-    Every system reads the same bytes: pictures are embedded, and mosaics and synthesised queries are drawn here, once.
-    Row `i` of both galleries is product `i`. A product is the first listing of its item id; listings without picture
-    or category are left out, as a mosaic's distractors must be of other categories.
+    Pictures are embedded, and mosaics and synthesized queries are drawn once, so every system reads the same bytes.
+    Row `i` of both galleries is product `i`. A product is the first listing of its item id. Listings without picture
+    or category are left out, because the distractors of a mosaic must be of other categories.
 
     Args:
-        catalog: from `load_catalog` or `pair_queries`, with categories. Where it has `query_image`, every one of a
-            product's is a query; products without any get one synthesised from their listing. Of `pair_queries`,
-            listings that no query shows are left out.
-        folder: where `datasets` saves it; written whole or not at all.
-        query_clutter, item_clutter: backgrounds of queries and of mosaics, from disjoint pools.
+        catalog: from `load_catalog` or `pair_queries`, with categories. Every `query_image` of a product is a query;
+            for products without one, a query is synthesized from the listing. With `pair_queries`, listings that no
+            query shows are left out.
+        folder: where to save it; written atomically.
+        config: how it is built.
+        query_clutter: backgrounds of synthesized queries.
+        item_clutter: backgrounds of mosaics, disjoint from `query_clutter`.
 
     Raises:
-        ValueError: the pools share a photo, no product is left or has too few others of other categories, or `folder`
-            holds another benchmark.
-        FileExistsError: `folder` holds something else.
+        ValueError: if the pools share a photo, no product is left, there are too few categories for a mosaic, or
+            `folder` holds another benchmark.
+        FileExistsError: if `folder` holds something else.
+
+    Example:
+        >>> import tempfile
+        >>> from tiger_fg_hf import drawn_catalog, load_catalog
+        >>> from tiger_fg_hf.evaluation.immr import build_immr
+        >>> catalog = load_catalog(drawn_catalog(num_products=8, split="test", layout="clean", size=48))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     benchmark = build_immr(catalog, f"{folder}/immr")
+        ...     len(benchmark.queries), len(benchmark.mosaic)
+        (8, 8)
     """
     config = config or IMMRConfig()
     folder = Path(folder)
@@ -124,20 +136,20 @@ def build_immr(
         "left_out": left_out,
         "content": content_digest(parts.values()),
     }
-    with written_whole(folder, _META) as partial:
+    with write_atomically(folder, _META) as partial:
         for name, rows in parts.items():
             rows.save_to_disk(str(partial / name))
         (partial / _META).write_text(json.dumps(meta, indent=2))
-    is_written(folder, _META, made_of)  # or another process was faster, with something else
+    is_written(folder, _META, made_of)  # raises if another process has built something else
     return load_immr(folder)
 
 
 def load_immr(folder: str | Path) -> IMMRBenchmark:
-    """Reads a benchmark that [`build_immr`] wrote; images stay undecoded.
+    """Load a benchmark that [`build_immr`] wrote; images stay undecoded.
 
     Raises:
-        FileNotFoundError: there is none in `folder`.
-        ValueError: it is not what was written there.
+        FileNotFoundError: if there is none in `folder`.
+        ValueError: if its content has changed.
     """
     meta, parts = read_parts(Path(folder), _META, _PARTS)
     queries, normal, mosaic = parts.values()
@@ -147,13 +159,19 @@ def load_immr(folder: str | Path) -> IMMRBenchmark:
 def draw_distractors(
     categories: Sequence[str | None], row: int, number: tuple[int, int], rng: np.random.Generator
 ) -> list[int]:
-    """Draws rows of pairwise distinct categories, none of them that of `row`.
+    """Draw rows of pairwise distinct categories, all different from the category of `row`.
+
+    Args:
+        categories: category of every row.
+        row: row of the target.
+        number: minimum and maximum number of rows to draw.
+        rng: random numbers.
 
     Raises:
-        ValueError: `row` has no category, or there are not enough others.
+        ValueError: if `row` has no category, or there are too few categories.
     """
     if categories[row] is None:
-        raise ValueError(f"row {row} has no category: a mosaic's distractors must be of other categories.")
+        raise ValueError(f"row {row} has no category, but the distractors of a mosaic must be of other categories.")
     wanted = int(rng.integers(number[0], number[1] + 1))
     chosen: list[int] = []
     taken = {categories[row], None}
@@ -171,10 +189,7 @@ def draw_distractors(
 def _products(
     catalog: datasets.Dataset | PairedCatalog,
 ) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]], int]:
-    """
-    First listing of every product, the products' own queries by item id, and how many rows gave neither, listings that
-    no query asks for among them.
-    """
+    """First listing of every product, its query photos by item id, and the number of rows that gave neither."""
     records: dict[str, dict[str, Any]] = {}
     queries_of: dict[str, list[dict[str, Any]]] = {}
     left_out = 0
@@ -240,7 +255,7 @@ def _mosaics(
     records: Sequence[Mapping[str, Any]], config: IMMRConfig, clutter: ClutterBank | None
 ) -> Iterator[_Composed]:
     compose = MosaicComposer(config.mosaics, clutter)
-    # No product fills more than the canvas, so none is kept larger than it.
+    # No product fills more than the canvas, so photos are cached at that size.
     photos = ImageCache(
         ((_photo(record), record["box"]) for record in records), config.mosaics.size, total=len(records)
     )
@@ -267,12 +282,12 @@ def _queries(
     synthesize = QuerySynthesizer(config.queries, clutter)
     ids, images = [], []
     for row, record in enumerate(records):
-        own = queries_of.get(record["item_id"])
-        if own is None:
+        photos = queries_of.get(record["item_id"])
+        if photos is None:
             rng = np.random.default_rng(np.random.SeedSequence([config.seed, _STREAMS["query"], row]))
-            own = [_encode(synthesize(_photo(record), box=record["box"], rng=rng))]
-        ids += [record["item_id"]] * len(own)
-        images += own
+            photos = [_encode(synthesize(_photo(record), box=record["box"], rng=rng))]
+        ids += [record["item_id"]] * len(photos)
+        images += photos
     return datasets.Dataset.from_dict(
         {"item_id": ids, "query_image": images},
         features=datasets.Features({"item_id": datasets.Value("string"), "query_image": datasets.Image()}),
@@ -284,7 +299,7 @@ def _photo(record: Mapping[str, Any]) -> Image.Image:
 
 
 def _embedded(image: Mapping[str, Any]) -> dict[str, Any]:
-    """An undecoded image with its bytes, wherever they lie: the benchmark must not depend on files elsewhere."""
+    """Return an undecoded image with its bytes, because the benchmark must not depend on files elsewhere."""
     data = image["bytes"]
     return {"bytes": Path(image["path"]).read_bytes() if data is None else data, "path": None}
 

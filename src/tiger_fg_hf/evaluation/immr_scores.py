@@ -1,4 +1,4 @@
-"""Scores a model on the IMMR benchmark: ranks under several item texts, grounding, and the time it took."""
+"""Score a model on the IMMR benchmark: ranks with several item texts, grounding, and time."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ METRICS = ("recall@1", "recall@5", "recall@10", "mrr", "ndcg@10")
 
 @dataclass(frozen=True)
 class GalleryScores:
-    """
-    What a model made of one gallery of N items, for Q queries.
+    """Scores on one gallery of N items, for Q queries.
 
     Attributes:
-        above, tied: text of the items -> int `[Q]`: items that score higher than the query's own, and as high, itself
-            included; see [`RelevantRanks`].
-        best: `[Q]`, the item that scores highest with its own text.
-        grounding: `[N, h, w]` float16, where the model looked with the item's own text; None where it has no such map.
-        pointing, mass: `[N]`, see [`pointing_accuracy`] and [`box_mass`]; NaN for items without box, None without map.
-        pointing_chance, mass_chance: what a uniform map scores on average.
+        above: text of the items -> int `[Q]`, number of items that score higher than the query's product.
+        tied: text of the items -> int `[Q]`, number of items that score equal, itself included; see
+            [`RelevantRanks`].
+        best: `[Q]` highest-scoring item with its own text.
+        grounding: `[N, h, w]` float16 grounding maps with the item's own text; None if the model has none.
+        pointing, mass: `[N]`, see [`pointing_accuracy`] and [`box_mass`]; NaN without box, None without maps.
+        pointing_chance, mass_chance: mean scores of uniform maps.
     """
 
     above: dict[str, np.ndarray]
@@ -52,11 +52,12 @@ class GalleryScores:
 
 @dataclass(frozen=True)
 class IMMRScores:
-    """
+    """Scores of a model on the benchmark.
+
     Attributes:
-        galleries: `"normal"` and `"mosaic"`.
-        seconds_per_1k_queries, seconds_per_1k_items: wall-clock time of embedding 1,000, decoding included; items are
-            those of the Normal gallery with their own texts.
+        galleries: scores by gallery, `"normal"` and `"mosaic"`.
+        seconds_per_1k_queries: wall-clock time to embed 1,000 queries, decoding included.
+        seconds_per_1k_items: the same for items of the Normal gallery with their own texts.
     """
 
     galleries: dict[str, GalleryScores]
@@ -75,20 +76,23 @@ def score_immr(
     autocast_dtype: torch.dtype | None = None,
     seed: int = 0,
 ) -> IMMRScores:
-    """
-    Embeds queries and both galleries, and ranks each query's item: with the items' own texts, without any, with the
-    category alone, and with another product's text.
+    """Embed queries and both galleries, and rank each query's product with several texts of the items.
 
-    Every picture is decoded and encoded once, and every distinct text; texts are exchanged behind the encoders.
+    The texts are those of `TEXTS`: the item's own, none, its category alone, and another product's. Every picture and
+    every distinct text is encoded once; texts are exchanged after the encoders.
 
     Args:
-        model: [`TigerFGModel`] or a baseline; what reads no text is ranked with `"own"` alone.
-        processor: a `TigerFGProcessor`.
-        true_boxes: crop the items' pictures to their true boxes first, as a perfect detector would. Then no grounding
-            is measured.
+        model: a [`TigerFGModel`], or a model with the same methods. A model that ignores text is ranked with `"own"`
+            only.
+        processor: its `TigerFGProcessor`.
+        benchmark: from [`build_immr`] or [`load_immr`].
+        true_boxes: crop item pictures to their true boxes first, like a perfect detector; skips grounding.
         batch_size: pictures or texts per forward pass.
-        autocast_dtype: run under `torch.autocast` with this type.
-        seed: of the exchange of texts.
+        autocast_dtype: type of autocast; None for no autocast.
+        seed: seed of the exchange of texts.
+
+    Returns:
+        Ranks, grounding and times; [`query_metrics`] computes metrics from them.
     """
     clock = _Clock()
     autocast = torch.autocast(model.device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None)
@@ -117,15 +121,24 @@ def score_immr(
 
 
 def query_metrics(benchmark: IMMRBenchmark, scores: GalleryScores, text: str = "own") -> dict[str, np.ndarray]:
-    """`METRICS` of every query, `[Q]` float64, with the items' texts as `text` says; see [`retrieval_metrics`]."""
+    """Compute the metrics of every query on one gallery; see [`retrieval_metrics`].
+
+    Args:
+        benchmark: the benchmark that was scored.
+        scores: scores of a gallery.
+        text: texts of the items, one of `TEXTS`.
+
+    Returns:
+        Name of `METRICS` -> float64 `[Q]` in [0, 1].
+    """
     relevance = build_relevance(benchmark.queries["item_id"], benchmark.normal["item_id"])
     ranks = RelevantRanks(relevance, *(torch.from_numpy(part[text]) for part in (scores.above, scores.tied)))
-    found = retrieval_metrics(ranks, (1, 5, 10))
-    return {name: found[name].numpy() for name in METRICS}
+    metrics = retrieval_metrics(ranks, (1, 5, 10))
+    return {name: metrics[name].numpy() for name in METRICS}
 
 
 def text_views(benchmark: IMMRBenchmark, processor: Any, *, seed: int) -> dict[str, list[str]]:
-    """For each of `TEXTS` the rendered text of every product."""
+    """Return the text of every product for each of `TEXTS`."""
     records = benchmark.records()
     own = [processor.render_text(record) for record in records]
     categories = [record["category"] for record in records]
@@ -138,21 +151,34 @@ def text_views(benchmark: IMMRBenchmark, processor: Any, *, seed: int) -> dict[s
 
 
 def swap_rows(categories: Sequence[str], *, seed: int) -> list[int]:
-    """
-    For each row another of another category, each row once.
+    """Permute rows so that each row gets one of another category.
+
+    Args:
+        categories: category of every row.
+        seed: seed of the permutation.
+
+    Returns:
+        Row whose text each row gets.
 
     Raises:
-        ValueError: there is no such exchange, because more than half of the rows are of one category.
+        ValueError: if more than half of the rows share a category.
+
+    Example:
+        >>> from tiger_fg_hf.evaluation.immr_scores import swap_rows
+        >>> swap_rows(["mug", "lamp"], seed=0)
+        [1, 0]
     """
     rng = np.random.default_rng(seed)
     members: dict[str, list[int]] = {}
     for row in rng.permutation(len(categories)).tolist():
         members.setdefault(categories[row], []).append(row)
     order = [row for rows in members.values() for row in rows]
-    # Rows of a category lie side by side, so a shift by the largest one leaves none in its own.
+    # Rows of a category are adjacent, so a shift by the size of the largest category leaves none in its own.
     shift = max(map(len, members.values()))
     if 2 * shift > len(order):
-        raise ValueError("Texts cannot be exchanged between categories: more than half of the products are of one.")
+        raise ValueError(
+            "Texts cannot be exchanged between categories: more than half of the products share a category."
+        )
     swapped = [0] * len(order)
     for place, row in enumerate(order):
         swapped[row] = order[(place + shift) % len(order)]
@@ -212,10 +238,10 @@ def _score_gallery(
 
     relevance = build_relevance(benchmark.queries["item_id"], gallery["item_id"])
     items = {view: torch.cat(parts) for view, parts in embeds.items()}
-    ranks = {view: rank_relevant(queries, found, relevance) for view, found in items.items()}
+    ranks = {view: rank_relevant(queries, embeddings, relevance) for view, embeddings in items.items()}
     return GalleryScores(
-        above={view: found.above.numpy() for view, found in ranks.items()},
-        tied={view: found.tied.numpy() for view, found in ranks.items()},
+        above={view: each.above.numpy() for view, each in ranks.items()},
+        tied={view: each.tied.numpy() for view, each in ranks.items()},
         best=_best(queries, items["own"]),
         **_score_groundings(groundings, boxes),
     )
@@ -229,28 +255,28 @@ def _score_groundings(batches: list[torch.Tensor], boxes: Sequence[Sequence[floa
     if not batches:
         return {}
     maps = torch.cat(batches)
-    found: dict[str, Any] = {"grounding": maps.numpy().astype(np.float16)}
+    scores: dict[str, Any] = {"grounding": maps.numpy().astype(np.float16)}
     rows = [row for row, box in enumerate(boxes) if box is not None]
     if not rows:
-        return found
+        return scores
     for name, measure in (("pointing", pointing_accuracy), ("mass", box_mass)):
         values, chances = measure([maps[row] for row in rows], [box for box in boxes if box is not None])
-        found[name] = np.full(len(maps), np.nan)
-        found[name][rows] = values
-        found[f"{name}_chance"] = float(chances.mean())
-    return found
+        scores[name] = np.full(len(maps), np.nan)
+        scores[name][rows] = values
+        scores[f"{name}_chance"] = float(chances.mean())
+    return scores
 
 
 class _EncodedTexts:
-    """Text tokens, each distinct text encoded once and kept on the CPU."""
+    """Text tokens on the CPU; each distinct text is encoded once."""
 
     def __init__(self, model: PreTrainedModel, processor: Processor, batch_size: int):
         self.model, self.processor, self.batch_size = model, processor, batch_size
         self._tokens: dict[str, torch.Tensor] = {}
 
     def encode(self, texts: Sequence[str]) -> bool:
-        """Encodes what is new among some texts; returns whether the model reads texts at all."""
-        # Texts of one length share a batch: less padding.
+        """Encode the new ones of some texts; return whether the model reads text."""
+        # Sorted by length, to reduce padding.
         new = sorted({text for text in texts if text} - self._tokens.keys(), key=lambda text: (len(text), text))
         for start in range(0, len(new), self.batch_size):
             chosen = new[start : start + self.batch_size]
@@ -264,7 +290,7 @@ class _EncodedTexts:
         return True
 
     def batch(self, texts: Sequence[str]) -> tuple[BaseModelOutput | None, torch.Tensor | None]:
-        """Text tokens and mask of some texts as `fuse_item` takes them; None and None where there is no text."""
+        """Return tokens and mask of some texts for `fuse_item`; None and None if all texts are empty."""
         known = next((self._tokens[text] for text in texts if text in self._tokens), None)
         if known is None:
             return None, None
@@ -276,7 +302,7 @@ class _EncodedTexts:
 
 
 class _Clock:
-    """Adds up the wall-clock time of named parts."""
+    """Measure the total wall-clock time of named parts."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

@@ -1,12 +1,12 @@
-"""Where the relevant items rank, counted in chunks, and the retrieval metrics that follow from it.
+"""Ranks of the relevant items, counted in chunks, and retrieval metrics that are exact under ties.
 
-Ties. A model that maps everything to one vector has retrieved nothing, so the order in which a sort happens to leave
-equal scores must not count. Every metric here is its exact expectation over all random orderings of items with equal
-scores (McSherry & Najork, "Computing Information Retrieval Performance Measures Efficiently in the Presence of Tied
-Scores", ECIR 2008). A constant embedding therefore scores precisely chance.
+Every metric is its expectation over all orderings of items with equal scores (McSherry & Najork, "Computing
+Information Retrieval Performance Measures Efficiently in the Presence of Tied Scores", ECIR 2008). A model that maps
+everything to one vector therefore scores chance, not what a sort happens to return. Two numbers per relevant item are
+enough: how many items score higher (`above`) and how many score equal, itself included (`tied`).
 
-Two numbers per relevant item suffice: how many items score higher (`above`) and how many score the same, itself
-included (`tied`).
+ranx, ir_measures (pytrec_eval) and torchmetrics were compared and not used: they break ties by row or by item id, so a
+constant embedding scores 0 or 1 at random, and they take all Q x N scores or a truncated run instead of embeddings.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ import torch
 
 from ..catalog.search import Embeddings, check_embeds, load_rows, score_dtype
 
-# From this many relevant items per query on, sorting the chunk is cheaper than comparing once per relevant item.
+# With this many relevant items per query, sorting a chunk is cheaper than one comparison per relevant item.
 _SORT_FROM = 8
 
 
 @dataclass(frozen=True)
 class Relevance:
-    """The relevant (query, item) pairs, sorted by query and then by item.
+    """Relevant pairs of query and item, sorted by query and then by item.
 
     Attributes:
-        query: query rows [P], int64. Every query occurs at least once.
-        item: item rows [P], int64.
-        grade: relevance [P], float64, > 0.
-        num_queries: Q.
-        num_items: N.
+        query: `[P]` int64 query rows; every query occurs at least once.
+        item: `[P]` int64 item rows.
+        grade: `[P]` float64 relevance, greater than 0.
+        num_queries: number of queries Q.
+        num_items: number of items N.
     """
 
     query: torch.Tensor
@@ -44,15 +44,18 @@ class Relevance:
 
     @property
     def counts(self) -> torch.Tensor:
-        """Relevant items per query [Q], int64."""
+        """Relevant items per query, `[Q]` int64."""
         return torch.bincount(self.query, minlength=self.num_queries)
 
 
 @dataclass(frozen=True)
 class RelevantRanks:
-    """For each pair of `relevance`: items that score higher, and items that score the same (itself included).
+    """Ranks of the relevant pairs: uniform on `above + 1 .. above + tied`.
 
-    The pair's rank is uniform on above + 1 .. above + tied. Both are int64 [P].
+    Attributes:
+        relevance: the pairs.
+        above: `[P]` int64, number of items that score higher.
+        tied: `[P]` int64, number of items that score equal, itself included.
     """
 
     relevance: Relevance
@@ -65,16 +68,20 @@ def build_relevance(
     item_ids: Sequence[str],
     grades: Sequence[Mapping[str, float]] | None = None,
 ) -> Relevance:
-    """Finds which items are relevant to which query.
+    """Find which items are relevant to which query.
 
     Args:
-        query_ids: [Q] the item id each query shows. Every item with this id is relevant, with grade 1.
-        item_ids: [N] ids of the catalog; an id may occur several times.
-        grades: [Q] optional mappings from item id to grade (>= 0; 0 is not relevant) that replace that rule. Ids
-            that no item has are errors, unless their grade is 0.
+        query_ids: `[Q]` item id of each query; every item with this id is relevant, with grade 1.
+        item_ids: `[N]` ids of the catalog; an id may occur several times.
+        grades: `[Q]` mappings from item id to grade, which replace that rule. Grade 0 means not relevant.
 
     Raises:
-        ValueError: a query has no relevant item, an id is unknown, or a grade is negative or not finite.
+        ValueError: if a query has no relevant item, an id is unknown, or a grade is negative or not finite.
+
+    Example:
+        >>> from tiger_fg_hf.evaluation.ranking import build_relevance
+        >>> build_relevance(["mug", "cup"], ["cup", "mug", "mug"]).item.tolist()
+        [1, 2, 0]
     """
     rows_of: dict[str, list[int]] = {}
     for row, item_id in enumerate(item_ids):
@@ -120,21 +127,30 @@ def rank_relevant(
     device: torch.device | str = "cpu",
     truncate_dim: int | None = None,
 ) -> RelevantRanks:
-    """Ranks every relevant item among all items by inner product, exactly, without the Q x N matrix.
+    """Rank every relevant item among all items by inner product, without the Q x N matrix.
 
-    Scores are summed in float64 and rounded to float32; equal means equal after that. The float64 sum is what keeps
-    equal items equal: in float32 the last bits of a product depend on the shape of the chunk it lies in.
+    Scores are summed in float64 and rounded to float32, because the last bits of a float32 sum depend on the shape of
+    the chunk, and equal items must score equal.
 
     Args:
-        query_embeds: [Q, D] tensor or numpy array.
-        item_embeds: [N, D]; may be memory-mapped: chunks are read once.
-        relevance: which pairs to rank.
-        query_chunk, item_chunk: working memory is O(query_chunk * (item_chunk + most relevant items of a query)).
-        device: where to compute.
-        truncate_dim: compare the first dimensions only, L2-normalised again.
+        query_embeds: `[Q, D]` tensor or numpy array.
+        item_embeds: `[N, D]` tensor or numpy array; may be memory-mapped, each chunk is read once.
+        relevance: pairs to rank.
+        query_chunk: queries per chunk.
+        item_chunk: items per chunk; memory is O(query_chunk * (item_chunk + relevant items of a query)).
+        device: device of the computation.
+        truncate_dim: compare only the first dimensions, L2-normalized again.
 
     Raises:
-        ValueError: shapes do not fit each other or `relevance`, or a row is not finite.
+        ValueError: if shapes do not match each other or `relevance`, or a row is not finite.
+
+    Example:
+        >>> import torch
+        >>> from tiger_fg_hf.evaluation.ranking import build_relevance, rank_relevant
+        >>> items = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> ranks = rank_relevant(items[1:2], items, build_relevance(["b"], ["a", "b", "c"]))
+        >>> ranks.above.tolist(), ranks.tied.tolist()
+        ([0], [2])
     """
     check_embeds(query_embeds, item_embeds, truncate_dim)
     expected = (relevance.num_queries, relevance.num_items)
@@ -185,7 +201,7 @@ def rank_relevant(
 
 
 def _count(scores: torch.Tensor, thresholds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """How many of scores [q, n] exceed, and how many equal, each of thresholds [q, m]: two int64 [q, m]."""
+    """Count the scores `[q, n]` above and equal to each of the thresholds `[q, m]`: two int64 `[q, m]`."""
     if thresholds.shape[1] >= _SORT_FROM:
         ordered = scores.sort(dim=1).values
         below = torch.searchsorted(ordered, thresholds)
@@ -198,23 +214,31 @@ def _count(scores: torch.Tensor, thresholds: torch.Tensor) -> tuple[torch.Tensor
 
 
 def retrieval_metrics(ranks: RelevantRanks, ks: Sequence[int] = (1, 5, 10)) -> dict[str, torch.Tensor]:
-    """The metrics of every query, each the expectation over random orderings of equal scores.
+    """Compute the metrics of every query, as expectations over random orderings of equal scores.
 
     With m relevant items among N:
 
-    - `recall@k`: relevant items within the first k / m. (With m > k it cannot reach 1.)
+    - `recall@k`: number of relevant items within the first k, divided by m.
     - `hit_rate@k`: 1 if any relevant item is within the first k. Equals `recall@k` where m = 1.
-    - `ndcg@k`: sum of grade / log2(rank + 1) within the first k, over the same sum for the best ordering. Linear
-      gain, as in trec_eval and scikit-learn.
+    - `ndcg@k`: sum of grade / log2(rank + 1) within the first k, divided by that sum for the best ordering. The gain
+      is linear, as in trec_eval and scikit-learn.
     - `mrr`: 1 / rank of the first relevant item.
-    - `map`: mean over the relevant items of the precision at their rank (not cut off).
+    - `map`: mean precision at the ranks of the relevant items, without cut-off.
 
     Args:
-        ranks: from `rank_relevant`.
+        ranks: from [`rank_relevant`].
         ks: cut-offs, each at least 1.
 
     Returns:
-        name -> float64 [Q], values in [0, 1]; the metric is the mean.
+        Name -> float64 `[Q]` in [0, 1]; the metric is the mean over queries.
+
+    Example:
+        >>> import torch
+        >>> from tiger_fg_hf.evaluation.ranking import build_relevance, rank_relevant, retrieval_metrics
+        >>> constant = torch.ones(4, 2)
+        >>> ranks = rank_relevant(constant[:1], constant, build_relevance(["b"], ["a", "b", "c", "d"]))
+        >>> retrieval_metrics(ranks, ks=[1])["recall@1"].tolist()
+        [0.25]
     """
     for k in ks:
         if k < 1:
@@ -232,14 +256,14 @@ def retrieval_metrics(ranks: RelevantRanks, ks: Sequence[int] = (1, 5, 10)) -> d
 
 
 def chance_metrics(relevance: Relevance, ks: Sequence[int] = (1, 5, 10)) -> dict[str, torch.Tensor]:
-    """What a random order of the items scores in expectation: `retrieval_metrics` with all items tied."""
+    """Compute the expected metrics of a random order: [`retrieval_metrics`] with all items tied."""
     above = torch.zeros_like(relevance.query)
     return retrieval_metrics(RelevantRanks(relevance, above, torch.full_like(above, relevance.num_items)), ks)
 
 
 @dataclass(frozen=True)
 class _TieGroups:
-    """Groups of equal score that hold a relevant item, by query and then by rank; every field is [groups]."""
+    """Groups of equal score with a relevant item, sorted by query and rank; every field is `[groups]`."""
 
     query: torch.Tensor
     above: torch.Tensor
@@ -249,7 +273,7 @@ class _TieGroups:
 
     @property
     def is_first(self) -> torch.Tensor:
-        """Marks each query's best group; there is one per query."""
+        """Mask of the best group of each query."""
         return self.relevant_above == 0
 
 
@@ -286,19 +310,19 @@ def _ndcg(ranks: RelevantRanks, k: int) -> torch.Tensor:
     discount = torch.zeros(k + 1, dtype=torch.float64)
     discount[1:] = (1 / torch.log2(torch.arange(2, k + 2, dtype=torch.float64))).cumsum(0)
     gained = discount[(ranks.above + ranks.tied).clamp(max=k)] - discount[ranks.above.clamp(max=k)]
-    found = _mean_per_query(relevance.grade * gained / ranks.tied, relevance)
-    # The best ordering: by falling grade within each query. Two stable sorts, the last by query.
+    gain = _mean_per_query(relevance.grade * gained / ranks.tied, relevance)
+    # Best ordering, by descending grade within each query: two stable sorts, the last by query.
     order = relevance.grade.argsort(descending=True, stable=True)
     order = order[relevance.query[order].argsort(stable=True)]
     starts = relevance.counts.cumsum(0) - relevance.counts
     rank = torch.arange(len(order)) - starts[relevance.query] + 1
     ideal = discount[rank.clamp(max=k)] - discount[(rank - 1).clamp(max=k)]
-    return found / _mean_per_query(relevance.grade[order] * ideal, relevance)
+    return gain / _mean_per_query(relevance.grade[order] * ideal, relevance)
 
 
 def _reciprocal_rank(above: torch.Tensor, tied: torch.Tensor, relevant: torch.Tensor) -> torch.Tensor:
     """E[1 / (above + J)] where J is the place of the first of `relevant` items among `tied` at random."""
-    # Few distinct cases: untied queries share (above, 1, 1), and a collapsed model has (0, N, m) throughout.
+    # There are few distinct cases: (above, 1, 1) without ties, and (0, N, m) for a constant embedding.
     cases, case_of = torch.unique(torch.stack([above, tied, relevant], dim=1), dim=0, return_inverse=True)
     expected = 1 / (cases[:, 0] + 1).double()
     for row in (cases[:, 1] > 1).nonzero().flatten().tolist():

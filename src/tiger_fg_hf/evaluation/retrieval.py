@@ -1,4 +1,4 @@
-"""Evaluates two towers on queries and a catalog: retrieval metrics with intervals and chance, speed, grounding."""
+"""Evaluate two towers on queries and a catalog: metrics with intervals and chance, speed and grounding."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RetrievalResult:
-    """What `evaluate_retrieval` measured.
+    """Result of [`evaluate_retrieval`].
 
     Attributes:
         metrics: name (`recall@1`, ..., `mrr`, `map`) -> mean over queries with its bootstrap interval.
-        chance: the same names -> what a random order of the items scores in expectation.
-        num_queries: Q.
-        num_products: distinct item ids among the queries; the intervals resample these.
-        num_items: N.
-        max_relevant: the most items that any query's item_id has.
-        seconds_per_1k_queries, seconds_per_1k_items: wall-clock time of encoding 1000, decoding included.
-        pointing: share of the `num_boxes` items whose grounding peaks inside their box; `None` where there are none.
-        pointing_chance: what a uniform grounding scores.
-        num_boxes: items whose box can be seen.
-        num_boxes_left_out: items with a box but no image, or whose box the processor crops away.
-        confidence, seed: of the intervals.
-        query_ids: [Q] item id of each query.
-        per_query: name -> float64 [Q], for paired tests against another model.
+        chance: the same names -> expected score of a random order of the items.
+        num_queries: number of queries Q.
+        num_products: number of distinct item ids among the queries, which the intervals resample.
+        num_items: number of items N.
+        max_relevant: largest number of items that share the item id of a query.
+        seconds_per_1k_queries, seconds_per_1k_items: wall-clock time to encode 1,000, decoding included.
+        pointing: share of the `num_boxes` items whose grounding peaks inside their box; None without boxes.
+        pointing_chance: score of uniform groundings.
+        num_boxes: number of items with a visible box.
+        num_boxes_left_out: number of items with a box but no image, or whose box the processor crops away.
+        confidence, seed: confidence and seed of the intervals.
+        query_ids: `[Q]` item id of each query.
+        per_query: name -> float64 `[Q]`, for [`paired_bootstrap`] with another model.
     """
 
     metrics: dict[str, BootstrapInterval]
@@ -65,7 +65,7 @@ class RetrievalResult:
     per_query: dict[str, np.ndarray] = field(repr=False)
 
     def to_markdown(self) -> str:
-        """A table of the metrics, without those that repeat another by definition, and how they were measured."""
+        """Format a table of the metrics and how they were measured; skips metrics that equal another by definition."""
         rows = [(name, value, self.chance[name]) for name, value in self.metrics.items() if not self._is_repeat(name)]
         if self.pointing is not None and self.pointing_chance is not None:
             rows.append(("pointing", self.pointing, self.pointing_chance))
@@ -91,13 +91,13 @@ class RetrievalResult:
         return "\n".join([*lines, "", note]) + "\n"
 
     def _is_repeat(self, name: str) -> bool:
-        """Whether a metric equals another by definition, for items that are all equally relevant."""
+        """Whether a metric equals another by definition, as all relevant items have grade 1."""
         if name == "ndcg@1":  # hit_rate@1
             return True
         return self.max_relevant == 1 and (name == "map" or name.startswith("hit_rate@"))
 
     def to_json(self, *, per_query: bool = False) -> str:
-        """All numbers as a JSON object; with `per_query` also those of each query."""
+        """Format all numbers as JSON; with `per_query`, also those of each query."""
         data = {name: value for name, value in vars(self).items() if name not in ("query_ids", "per_query")}
         data["metrics"] = {name: interval._asdict() for name, interval in self.metrics.items()}
         data["pointing"] = None if self.pointing is None else self.pointing._asdict()
@@ -125,25 +125,46 @@ def evaluate_retrieval(
     resamples: int = 2000,
     seed: int = 0,
 ) -> RetrievalResult:
-    """Encodes queries and items, and measures how well the queries find their items.
+    """Encode queries and items, and measure how well the queries find their items.
 
-    Metrics are defined in `retrieval_metrics`: equal scores count as randomly ordered.
+    See [`retrieval_metrics`] for the metrics; items with equal scores count as randomly ordered.
 
     Args:
-        query_model, item_model, processor: as in `encode_queries` and `encode_items`.
-        queries: a `datasets.Dataset` or a list of dicts with `item_id` and `query_image`; where no row has a
-            `query_image`, `image` is taken.
-        items: likewise with `item_id`, texts, `image`, and optionally `box`, in pixels of the upright image: with
-            any box, grounding is measured, on the items that have an image with some of the box left in it.
+        query_model: query tower, as for `encode_queries`.
+        item_model: item tower, as for `encode_items`.
+        processor: their processor.
+        queries: `datasets.Dataset` or list of dicts with `item_id` and `query_image`. If no row has a `query_image`,
+            `image` is used.
+        items: `datasets.Dataset` or list of dicts with `item_id`, texts, `image`, and optionally `box` in pixels of
+            the upright image. Grounding is measured on items with a visible box.
         ks: cut-offs.
-        batch_size, device, num_workers, show_progress, autocast_dtype: as in `encode_queries`. Similarities are
-            computed on the query model's device.
-        truncate_dim: compare the first dimensions only, L2-normalised again.
-        confidence, resamples, seed: of the bootstrap; queries that share an item_id are resampled together.
+        batch_size: pictures per forward pass.
+        device: device to move the models to; default: where they are.
+        num_workers: processes that prepare pictures.
+        show_progress: show progress bars.
+        autocast_dtype: type of autocast; None for no autocast.
+        truncate_dim: compare only the first dimensions, L2-normalized again.
+        confidence: coverage of the intervals.
+        resamples: resamples of the bootstrap; queries that share an item id are resampled together.
+        seed: seed of the bootstrap.
+
+    Returns:
+        Metrics with intervals, chance, times and grounding.
 
     Raises:
-        ValueError: no queries or items; a query's item_id is not among the items (it is named); an image cannot be
-            processed (its row is named); there are boxes, but no `processor.image_processor.resize_mode`.
+        ValueError: if there are no queries or items; if the item id of a query is not among the items; if an image
+            cannot be processed; or if there are boxes but `processor.image_processor` has no `resize_mode`.
+
+    Example:
+        ```python
+        from tiger_fg_hf import TigerFGModel, TigerFGProcessor, drawn_catalog, evaluate_retrieval
+
+        path = "model_cards/tiger-fg-tiny"
+        model, processor = TigerFGModel.from_pretrained(path), TigerFGProcessor.from_pretrained(path)
+        catalog = drawn_catalog(num_products=100, split="test", size=160)
+        result = evaluate_retrieval(*model.eval().towers(), processor, queries=catalog, items=catalog)
+        print(result.to_markdown())
+        ```
     """
     if not len(queries) or not len(items):
         raise ValueError(f"need queries and items, got {len(queries)} and {len(items)}")
@@ -205,7 +226,7 @@ def evaluate_retrieval(
 
 
 def _visible_boxes(image_processor: Any, items: Records, boxed: Mapping[int, Box]) -> dict[int, Box]:
-    """For each row of `boxed`, its box in fractions of the processed image; rows with nothing to see are left out."""
+    """Map boxes to fractions of the processed image, by row; leaves out invisible boxes."""
     mapped: dict[int, Box] = {}
     for row, image in zip(boxed, _LazyColumn(items, "image", list(boxed)), strict=True):
         if image is not None:
@@ -216,14 +237,18 @@ def _visible_boxes(image_processor: Any, items: Records, boxed: Mapping[int, Box
 
 
 def load_retrieval_metric(**kwargs: Any) -> evaluate.Metric:
-    """Loads the `evaluate` module in `metrics/retrieval`, offline; arguments are those of `evaluate.load`."""
+    """Load the retrieval metric of the `evaluate` library, without network access.
+
+    Args:
+        **kwargs: arguments of `evaluate.load`.
+    """
     import evaluate
 
     return evaluate.load(str(Path(__file__).parent / "metrics" / "retrieval"), module_type="metric", **kwargs)
 
 
 class _LazyColumn(Sequence[Any]):
-    """One column, read row by row: other columns may hold images, and a whole column of those may not fit."""
+    """One column, read row by row, because a full column of images may not fit into memory."""
 
     def __init__(self, rows: Records, name: str, indices: Sequence[int] | None = None):
         if isinstance(rows, datasets.Dataset) and name in rows.column_names:
@@ -250,12 +275,12 @@ def _column(rows: Records, name: str) -> list[Any]:
 
 
 def _upright_size(image: Any) -> tuple[int, int]:
-    """Width and height after EXIF rotation, from the header alone."""
+    """Width and height after EXIF rotation; reads only the header."""
     if isinstance(image, Mapping):
         image = image["bytes"] if image.get("bytes") is not None else image["path"]
     if not isinstance(image, Image.Image):
         with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
             return _upright_size(opened)
     width, height = image.size
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    return (height, width) if turned else (width, height)
+    is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (height, width) if is_turned else (width, height)

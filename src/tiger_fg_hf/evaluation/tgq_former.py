@@ -1,4 +1,4 @@
-"""Item-to-item retrieval: listings embedded by TGQ-Former, and each query's product found in a full pool."""
+"""Item-to-item evaluation of TGQ-Former: embed listings and find each query's product in a pool."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ HITS = (1, 10, 100)
 
 @dataclass(frozen=True)
 class EmbeddedListings:
-    """
+    """Embeddings of N listings, and what the connector did.
+
     Attributes:
-        embeds: `[N, D]` float32, L2-normalised.
-        agreement: `[N]`, cosine of picture and title in the dual encoder.
-        metadata_gate, exploratory_gate: `[N]`, mean `β` over the channels; None where the connector has no such gate.
+        embeds: `[N, D]` float32, L2-normalized.
+        agreement: `[N]` cosine of picture and title in the dual encoder.
+        metadata_gate, exploratory_gate: `[N]` mean `β` over the channels; None if the connector has no such gate.
     """
 
     embeds: torch.Tensor
@@ -42,16 +43,22 @@ def embed_listings(
     autocast_dtype: torch.dtype | None = None,
     encoded: Callable[[Sequence[int]], Any] | None = None,
 ) -> EmbeddedListings:
-    """
+    """Embed listings with TGQ-Former.
+
     Args:
-        model: [`TGQFormerModel`], or its `peft` wrapper.
-        processor: a `TGQFormerProcessor`.
-        images: pictures as `load_rgb_image` takes them; a sequence that decodes on access keeps one batch in memory.
-        records: text of each: `title`, `category`, `attributes`.
-        encoded: what [`TGQFormerModel.encode_pair`] said of some rows, where it is known; pictures are then not read.
+        model: a [`TGQFormerModel`], or its `peft` wrapper.
+        processor: its `TGQFormerProcessor`.
+        images: `[N]` pictures, as for `load_rgb_image`. A sequence that decodes on access keeps memory low.
+        records: `[N]` texts with `title`, `category` and `attributes`.
+        batch_size: listings per forward pass.
+        autocast_dtype: type of autocast; None for no autocast.
+        encoded: returns stored outputs of [`TGQFormerModel.encode_pair`] for some rows, in place of the pictures.
+
+    Returns:
+        Embeddings, agreement and gates.
 
     Raises:
-        ValueError: there are not as many records as pictures, or a picture cannot be read.
+        ValueError: if the numbers of records and pictures differ, or a picture cannot be read.
     """
     if len(images) != len(records):
         raise ValueError(f"{len(images)} images were given with {len(records)} records.")
@@ -67,37 +74,52 @@ def embed_listings(
             else:
                 prompts = processor(text=texts, return_tensors="pt").to(device)
                 output = model.embed(encoded(rows), prompts["input_ids"], prompts["attention_mask"])
-            found = {"embeds": output.embeds, "agreement": output.agreement}
+            values = {"embeds": output.embeds, "agreement": output.agreement}
             for gate in ("metadata_gate", "exploratory_gate"):
                 if output.connector_output.get(gate) is not None:
-                    found[gate] = output.connector_output[gate].float().mean(dim=1)
-            for name, value in found.items():
+                    values[gate] = output.connector_output[gate].float().mean(dim=1)
+            for name, value in values.items():
                 parts.setdefault(name, []).append(value.float().cpu())
-    whole = {name: torch.cat(values) for name, values in parts.items()}
+    columns = {name: torch.cat(values) for name, values in parts.items()}
     return EmbeddedListings(
-        whole["embeds"], whole["agreement"], whole.get("metadata_gate"), whole.get("exploratory_gate")
+        columns["embeds"], columns["agreement"], columns.get("metadata_gate"), columns.get("exploratory_gate")
     )
 
 
 def item_metrics(
     query_embeds: torch.Tensor, query_ids: Sequence[str], pool_embeds: torch.Tensor, pool_ids: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """
-    `hit_rate@1`, `@10`, `@100` and `mrr` of every query `[Q]`, float64; see [`retrieval_metrics`].
+    """Compute `hit_rate@1`, `@10`, `@100` and `mrr` of every query; see [`retrieval_metrics`].
 
     Args:
-        query_embeds (`[Q, D]`), pool_embeds (`[N, D]`): L2-normalised.
-        query_ids, pool_ids: item ids; a query's product must be in the pool.
+        query_embeds: `[Q, D]`, L2-normalized.
+        query_ids: `[Q]` item ids; each must be in the pool.
+        pool_embeds: `[N, D]`, L2-normalized.
+        pool_ids: `[N]` item ids.
+
+    Returns:
+        Name -> float64 `[Q]` in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from tiger_fg_hf.evaluation.tgq_former import item_metrics
+        >>> metrics = item_metrics(torch.eye(2), ["mug", "cup"], torch.eye(3)[:, :2], ["mug", "cup", "pan"])
+        >>> metrics["hit_rate@1"].tolist()
+        [1.0, 1.0]
     """
     ranks = rank_relevant(query_embeds, pool_embeds, build_relevance(query_ids, pool_ids))
-    found = retrieval_metrics(ranks, HITS)
-    return {name: found[name].numpy() for name in (*(f"hit_rate@{k}" for k in HITS), "mrr")}
+    metrics = retrieval_metrics(ranks, HITS)
+    return {name: metrics[name].numpy() for name in (*(f"hit_rate@{k}" for k in HITS), "mrr")}
 
 
 def pair_metrics(
     model: torch.nn.Module, processor: Any, pairs: Sequence[Mapping[str, Any]], *, batch_size: int = 64
 ) -> dict[str, float]:
-    """Mean metrics of a [`TGQFormerPairDataset`]: their first listings as queries in the pool of the second."""
+    """Evaluate on a [`TGQFormerPairDataset`]: first listings are the queries, second listings the pool.
+
+    Returns:
+        Mean metrics of [`item_metrics`].
+    """
     ids = [pair["item_id"] for pair in pairs]
     first, second = (
         embed_listings(

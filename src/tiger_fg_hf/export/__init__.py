@@ -1,1 +1,1 @@
-"""Checkpoints in the forms that other libraries load."""
+"""Exports of checkpoints for other libraries."""

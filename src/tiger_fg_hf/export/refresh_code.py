@@ -1,4 +1,4 @@
-"""Replaces the model code in exported folders by that of the installed package.
+"""Replace the model code in exported folders by that of the installed package.
 
 ```bash
 python -m tiger_fg_hf.export.refresh_code model_cards/*
@@ -17,18 +17,18 @@ _CONFIGS = ("config.json", "processor_config.json")
 
 
 def refresh_code(folder: str | Path) -> list[str]:
-    """Writes the package's model code into an exported folder and deletes code that it no longer needs.
+    """Copy the package's model code into an exported folder and delete code that is no longer needed.
 
-    Weights, configurations and the card stay as they are.
+    Leaves weights, configurations and the model card as they are.
 
     Args:
-        folder: a folder written by `export_with_code`.
+        folder: A folder written by [`export_with_code`].
 
     Returns:
         The names of the code files that the folder now holds.
 
     Raises:
-        ValueError: the folder's configurations name no code (`auto_map`).
+        ValueError: The configurations in the folder name no code (`auto_map`).
     """
     folder = Path(folder)
     entries: set[str] = set()
@@ -37,7 +37,7 @@ def refresh_code(folder: str | Path) -> list[str]:
         for part in (config, config.get("image_processor", {})):
             entries |= {reference.split(".")[0] for reference in part.get("auto_map", {}).values()}
     if not entries:
-        raise ValueError(f"{folder}: no auto_map in {' or '.join(_CONFIGS)}, so the folder carries no code")
+        raise ValueError(f"{folder}: {' and '.join(_CONFIGS)} have no auto_map, so the folder holds no code.")
     sources = {_MODELS / f"{entry}.py" for entry in entries}
     for source in list(sources):
         sources |= {Path(path) for path in get_relative_import_files(source)}

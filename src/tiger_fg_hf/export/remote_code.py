@@ -1,4 +1,4 @@
-"""Folders for the Hub that load with `trust_remote_code=True` where this package is not installed."""
+"""Export of checkpoints that load with `trust_remote_code=True` where this package is not installed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,18 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 
 def export_with_code(model: PreTrainedModel, processor: ProcessorMixin, folder: str | Path) -> None:
-    """
-    Saves `model` and `processor` to `folder` together with the code that defines them.
+    """Save a model and its processor together with the code that defines them.
 
     `AutoModel`, `AutoConfig`, `AutoProcessor` and `AutoImageProcessor.from_pretrained(folder, trust_remote_code=True)`
-    then work without this package; with it, the installed code is used.
+    then work without this package. Where the package is installed, its own code is used.
+
+    Args:
+        model: A model of this package.
+        processor: The processor of the model.
+        folder: Folder to write.
 
     Raises:
-        ValueError: a part of the model is of a type that its own code does not define and transformers does not know.
+        ValueError: A part of the model is of a type that neither its own code nor transformers defines.
     """
     for name in model.config.sub_configs:
         part = getattr(model.config, name)
@@ -38,7 +42,7 @@ def export_with_code(model: PreTrainedModel, processor: ProcessorMixin, folder: 
 
 @contextmanager
 def _registered(classes: dict[Any, str]) -> Iterator[None]:
-    """`register_for_auto_class` for a while: it would otherwise make every later save of the process carry code."""
+    """Register classes for Auto classes temporarily; for good, every later save of the process would write code."""
     before = {cls: cls._auto_class for cls in classes}
     try:
         for cls, auto_class in classes.items():
@@ -51,7 +55,7 @@ def _registered(classes: dict[Any, str]) -> Iterator[None]:
 
 @contextmanager
 def _own_auto_map(*objects: Any) -> Iterator[None]:
-    """Gives each object an `auto_map` for a while, which saving with code fills and every later save would repeat."""
+    """Give each object an `auto_map` temporarily: saving with code fills it, and later saves would write it again."""
     before = [vars(each).get("auto_map") for each in objects]
     try:
         for each in objects:

@@ -1,4 +1,4 @@
-"""Model cards: what a checkpoint is, how it was trained and what it scores, every number from a file."""
+"""Write model cards: what a checkpoint is, how it was trained and what it scores. Every number comes from a file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 @dataclass(frozen=True)
 class _Kind:
-    """
+    """The card of one model type.
+
     Attributes:
-        template: file beside this one.
-        tags, task_name: for the Hub.
-        shown: metrics of the table; chance is that of the first.
-        facts: what the template says of the architecture, of the configuration.
+        template: File in this folder.
+        tags: Tags for the Hub.
+        task_name: Name of the task for the Hub.
+        shown: Metrics in the table; the chance column is for the first.
+        facts: Fields of the template that come from the model's configuration.
     """
 
     template: str
@@ -29,7 +31,7 @@ class _Kind:
     facts: Callable[[dict[str, Any]], dict[str, Any]]
 
 
-# How each connector of TGQ-Former brings a picture to the language model.
+# How each connector of TGQ-Former passes a picture to the language model.
 _CONNECTIONS = {
     "tgq_former": "{num_metadata_queries} queries compressed from the title and {num_exploratory_queries} learned "
     "ones read the tokens of a frozen image-text encoder; gates modulate both kinds, and a language model reads them "
@@ -78,22 +80,26 @@ def write_card(
     commands: str,
     license: str = "apache-2.0",
 ) -> ModelCard:
-    """
-    Writes `README.md` with a model-index into the folder of a joint TIGER-FG or a TGQ-Former checkpoint.
+    """Write `README.md` with a model index into the folder of a TIGER-FG or TGQ-Former checkpoint.
 
     Args:
-        folder: checkpoint with `config.json` and weights.
-        name: of the model on the Hub.
-        description: what the model is, one or two sentences.
-        summary: `train_summary.json` of the run: steps, seconds, arguments.
-        results: benchmark name -> what `RetrievalResult.to_json` wrote, or the listing benchmark for a TGQ-Former.
-        training_data: what it was trained on.
-        hardware: what it was trained with.
-        commands: the commands that reproduce training and numbers, shell.
-        license: of the weights, an identifier of the Hub.
+        folder: Checkpoint folder with `config.json` and weights.
+        name: Name of the model on the Hub.
+        description: What the model is, in one or two sentences.
+        summary: Content of the run's `train_summary.json`: steps, seconds, arguments.
+        results: Benchmark name → content of a result file, as `RetrievalResult.to_json` or the listings benchmark
+            writes it.
+        training_data: What the model was trained on.
+        hardware: What it was trained with.
+        commands: Shell commands that reproduce training and results.
+        license: License of the weights, as a Hub identifier.
+
+    Returns:
+        The card.
 
     Raises:
-        FileNotFoundError, ValueError: as [`check_results`].
+        FileNotFoundError: The folder holds no checkpoint.
+        ValueError: The checkpoint or a result is of the wrong type; see `check_results`.
     """
     folder = Path(folder)
     check_results(folder, results)
@@ -138,12 +144,11 @@ def write_card(
 
 
 def check_results(folder: str | Path, results: dict[str, dict[str, Any]]) -> None:
-    """
-    Whether a card can be made of the checkpoint in `folder` with these results.
+    """Check that a card can be written for the checkpoint in `folder` from these results.
 
     Raises:
-        FileNotFoundError: `folder` holds no checkpoint.
-        ValueError: it holds one of another kind, or a result is not of an evaluation of that kind.
+        FileNotFoundError: The folder holds no checkpoint.
+        ValueError: The checkpoint is of another type, or a result lacks metrics that its card shows.
     """
     path = Path(folder, "config.json")
     if not path.is_file():
@@ -158,7 +163,7 @@ def check_results(folder: str | Path, results: dict[str, dict[str, Any]]) -> Non
 
 
 def results_table(results: dict[str, dict[str, Any]], shown: Sequence[str] = _KINDS["tiger_fg"].shown) -> str:
-    """Markdown table of benchmarks: metrics with intervals, chance of the first, and pointing where there is any."""
+    """Return a Markdown table of results: metrics with intervals, the first one's chance, and pointing if measured."""
     pointed = any(result.get("pointing") is not None for result in results.values())
     heads = ["benchmark", "queries → items", *shown, f"chance {shown[0]}", *(["pointing (chance)"] if pointed else [])]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]

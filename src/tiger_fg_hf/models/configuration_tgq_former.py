@@ -1,12 +1,14 @@
-"""Configuration of TGQ-Former: frozen dual encoder, connector, language model."""
+"""Configuration of TGQ-Former: frozen dual encoder, connector and language model."""
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
+from .pretrained_config import CheckedConfig
+
 CONNECTORS = ("tgq_former", "q_former", "notellm2", "perceiver_resampler", "mlp")
 
-# The paper's scale: Chinese-CLIP ViT-B/16 and Qwen3-Embedding-0.6B.
+# The models of the paper: Chinese-CLIP ViT-B/16 and Qwen3-Embedding-0.6B.
 _DUAL_ENCODER_DEFAULT = SubConfigSpec(
     config_class=AutoConfig,
     model_type="chinese_clip",
@@ -30,86 +32,93 @@ _TEXT_DEFAULT = SubConfigSpec(
 
 
 @strict
-class TGQFormerConfig(PreTrainedConfig):
-    r"""
-    Configuration of [`TGQFormerModel`] (TGQ-Former, arXiv 2605.17366). Its default is the paper's scale.
+class TGQFormerConfig(CheckedConfig):
+    r"""Configuration of [`TGQFormerModel`] (TGQ-Former, arXiv 2605.17366). The defaults have the paper's scale.
+
+    Three things depart from the paper:
+
+    - Metadata queries read the title only. *Paper, read literally:* title, brand and category. The processor decides
+      which fields are rendered as the title.
+    - The Q-Former is pre-norm; see `connector_pre_norm`.
+    - Before training, [`TGQFormerModel.calibrate_agreement`] standardises `S_title` in the metadata gate. *Paper, read
+      literally:* the gate reads the cosine as it is; do not call that method.
 
     Args:
         dual_encoder_config (`PreTrainedConfig` or `dict`, *optional*):
-            Any transformers image-text dual encoder with `get_image_features` and `get_text_features`: CLIP,
-            Chinese-CLIP, SigLIP, a `vision-text-dual-encoder` of two encoders with pooled outputs; or a
-            [`TigerFGConfig`], whose query tower then sees the pictures and whose item tower reads the titles. Defaults
-            to Chinese-CLIP ViT-B/16. It stays frozen.
+            Configuration of any transformers image-text dual encoder with `get_image_features` and
+            `get_text_features` (CLIP, Chinese-CLIP, SigLIP, a `vision-text-dual-encoder` of two encoders with pooled
+            outputs), or a [`TigerFGConfig`], whose query tower then reads the images and whose item tower reads the
+            titles. Defaults to Chinese-CLIP ViT-B/16. Frozen.
         text_config (`PreTrainedConfig` or `dict`, *optional*):
-            Any transformers language model that takes `inputs_embeds` and `position_ids`. Defaults to
+            Configuration of any transformers language model that takes `inputs_embeds` and `position_ids`. Defaults to
             Qwen3-Embedding-0.6B.
         connector (`str`, defaults to `"tgq_former"`):
-            What brings image tokens into the language model: `"tgq_former"`, or for comparison `"q_former"` (all
-            queries learned), `"notellm2"` (the same, and a gate that fuses its output with the language model's),
-            `"perceiver_resampler"` or `"mlp"` (every image token).
+            What maps image tokens to visual tokens of the language model: `"tgq_former"`, or one for comparison:
+            `"q_former"` (all queries are learned), `"notellm2"` (the same, and a gate that fuses its output with that
+            of the language model), `"perceiver_resampler"` or `"mlp"` (maps every image token).
         num_metadata_queries (`int`, defaults to 8):
-            Queries `Q_txt` compressed from the title's tokens. 0 leaves the exploratory stream alone.
+            Number of queries `Q_txt` compressed from the tokens of the title. 0 leaves the exploratory stream only.
         num_exploratory_queries (`int`, defaults to 8):
-            Learned queries `Q_rnd`. The baselines learn as many queries as both together.
+            Number of learned queries `Q_rnd`. The other connectors learn as many queries as both kinds together.
         metadata_conv_kernel (`int`, defaults to 3):
-            Width in tokens of the convolution over the title's tokens; odd.
+            Width in tokens of the convolution over the title; odd.
         connector_hidden_size (`int`, defaults to 768):
             Width of the connector.
         connector_num_layers (`int`, defaults to 6):
-            Its layers.
+            Number of its layers.
         connector_num_attention_heads (`int`, defaults to 12):
-            Heads of its attention.
+            Number of its attention heads.
         connector_intermediate_size (`int`, defaults to 3072):
-            Width of its feed-forward layers; [`match_connector_budget`] finds that which gives a baseline as many
-            parameters.
+            Width of its feed-forward layers; [`match_connector_budget`] computes the width that gives another
+            connector the same number of parameters.
+        connector_pre_norm (`bool`, defaults to `True`):
+            Whether the Q-Former normalises the inputs of its sublayers. *Paper, read literally* (a BLIP-2 style
+            Q-Former): it normalises their outputs (`False`).
         cross_attention_frequency (`int`, defaults to 2):
-            Every which layer reads the image, the first one included.
+            The first of every this many layers reads the image.
         connector_dropout (`float`, defaults to 0.0):
             Dropout of attention weights and of residual branches, in [0, 1).
         gated (`bool`, defaults to `True`):
-            Whether each stream of `"tgq_former"` passes its gate.
+            Whether the streams of `"tgq_former"` are gated.
         gate_hidden_size (`int`, *optional*):
-            Width of the gates' hidden layer. Defaults to `connector_hidden_size`.
+            Width of the hidden layer of the gates. Defaults to `connector_hidden_size`.
         hidden_act (`str`, defaults to `"gelu"`):
             Activation of connector, gates and projector.
         layer_norm_eps (`float`, defaults to 1e-6):
             Epsilon of the layer norms.
         initializer_range (`float`, defaults to 0.02):
-            Standard deviation of new linear layers and queries; those of cross-attention keep the size of what they
-            are given instead.
+            Standard deviation of new linear layers and queries. The projections of cross-attention start larger, so
+            that they keep the size of their inputs.
         pooling (`str`, *optional*):
-            Item embedding: the language model's `"last"` token, or the `"mean"` of all. Defaults to `"mean"` for an
-            encoder, such as BERT, and to `"last"` for a decoder.
+            Which output of the language model is the item embedding: that of the `"last"` token, or the `"mean"` of
+            all. Defaults to `"mean"` for encoders such as BERT, and to `"last"` for decoders.
         logit_scale_init (`float`, defaults to 3.0):
-            Start t of the learnable inverse temperature `exp(t)`.
+            Initial value t of the learnable inverse temperature `exp(t)`.
         logit_scale_max (`float`, defaults to 100.0):
-            Its upper bound.
+            Upper bound of the inverse temperature.
 
     Raises:
-        ValueError: a size is not positive, the heads do not divide the width, or a name is unknown.
+        ValueError: A value is out of range, the heads do not divide the width, or a name is unknown.
 
     Example:
-
-    ```python
-    >>> from transformers import CLIPConfig, Qwen3Config
-    >>> from tiger_fg_hf import TGQFormerConfig, TGQFormerModel
-
-    >>> small = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
-    >>> config = TGQFormerConfig(
-    ...     dual_encoder_config=CLIPConfig(
-    ...         text_config=dict(vocab_size=100, **small),
-    ...         vision_config=dict(image_size=32, patch_size=8, **small),
-    ...         projection_dim=16,
-    ...     ),
-    ...     text_config=Qwen3Config(vocab_size=100, head_dim=8, num_key_value_heads=2, **small),
-    ...     connector_hidden_size=32,
-    ...     connector_num_layers=2,
-    ...     connector_num_attention_heads=4,
-    ...     connector_intermediate_size=64,
-    ... )
-    >>> model = TGQFormerModel(config)
-
-    ```
+        >>> from transformers import CLIPConfig, Qwen3Config
+        >>> from tiger_fg_hf import TGQFormerConfig, TGQFormerModel
+        >>> size = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+        >>> config = TGQFormerConfig(
+        ...     dual_encoder_config=CLIPConfig(
+        ...         text_config=dict(vocab_size=100, **size),
+        ...         vision_config=dict(image_size=32, patch_size=8, **size),
+        ...         projection_dim=16,
+        ...     ),
+        ...     text_config=Qwen3Config(vocab_size=100, head_dim=8, num_key_value_heads=2, **size),
+        ...     connector_hidden_size=32,
+        ...     connector_num_layers=2,
+        ...     connector_num_attention_heads=4,
+        ...     connector_intermediate_size=64,
+        ... )
+        >>> model = TGQFormerModel(config)
+        >>> config.pooling
+        'last'
     """
 
     model_type = "tgq_former"
@@ -125,6 +134,7 @@ class TGQFormerConfig(PreTrainedConfig):
     connector_num_layers: int = 6
     connector_num_attention_heads: int = 12
     connector_intermediate_size: int = 3072
+    connector_pre_norm: bool = True
     cross_attention_frequency: int = 2
     connector_dropout: float = 0.0
     gated: bool = True
@@ -141,12 +151,14 @@ class TGQFormerConfig(PreTrainedConfig):
         if self.gate_hidden_size is None:
             self.gate_hidden_size = self.connector_hidden_size
         if self.pooling is None:
-            # Not at the top: that module imports configurations itself.
+            # Imported here because that module imports configurations itself.
             from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
             is_encoder = self.text_config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
             self.pooling = "mean" if is_encoder else "last"
-        for name in (
+        self.check_at_least(0, "num_metadata_queries")
+        self.check_at_least(
+            1,
             "num_exploratory_queries",
             "metadata_conv_kernel",
             "connector_hidden_size",
@@ -155,11 +167,7 @@ class TGQFormerConfig(PreTrainedConfig):
             "connector_intermediate_size",
             "cross_attention_frequency",
             "gate_hidden_size",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.num_metadata_queries < 0:
-            raise ValueError(f"num_metadata_queries must not be negative, got {self.num_metadata_queries}.")
+        )
         if self.metadata_conv_kernel % 2 == 0:
             raise ValueError(f"metadata_conv_kernel must be odd, got {self.metadata_conv_kernel}.")
         if self.connector_hidden_size % self.connector_num_attention_heads:
@@ -167,36 +175,19 @@ class TGQFormerConfig(PreTrainedConfig):
                 f"connector_num_attention_heads={self.connector_num_attention_heads} does not divide "
                 f"connector_hidden_size={self.connector_hidden_size}."
             )
-        if not 0.0 <= self.connector_dropout < 1.0:
-            raise ValueError(f"connector_dropout must lie in [0, 1), got {self.connector_dropout}.")
+        self.check_share("connector_dropout")
         for name, known in (("connector", CONNECTORS), ("pooling", ("last", "mean"))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
 
-    @classmethod
-    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
-        config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
-        if not cls.__module__.startswith("transformers_modules"):
-            # It names code in the folder that was read, which this installed class does not use; saved elsewhere, it
-            # would name code that is not there.
-            config_dict.pop("auto_map", None)
-        found = config_dict.get("model_type", cls.model_type)
-        if found != cls.model_type:
-            raise ValueError(
-                f"'{pretrained_model_name_or_path}' holds a '{found}' checkpoint; a '{cls.model_type}' one cannot be "
-                "read from it."
-            )
-        return config_dict, kwargs
-
     @property
     def token_width(self) -> int:
-        """
-        Width of the language model's word embeddings, and so of visual tokens.
+        """Width of the language model's word embeddings, and so of visual tokens.
 
         Raises:
-            ValueError: the configuration is not that of a language model.
+            ValueError: `text_config` is not the configuration of a language model.
         """
-        # Where words are narrower than what the model makes of them: ALBERT and ELECTRA, OPT, RemBERT.
+        # In ALBERT, ELECTRA, OPT and RemBERT, word embeddings are narrower than hidden states.
         for name in ("embedding_size", "word_embed_proj_dim", "input_embedding_size"):
             if getattr(self.text_config, name, None):
                 return getattr(self.text_config, name)
@@ -206,18 +197,18 @@ class TGQFormerConfig(PreTrainedConfig):
 
     @property
     def image_width(self) -> int:
-        """Width of the dual encoder's image tokens."""
+        """Width of the image tokens of the dual encoder."""
         return self.dual_encoder_config.vision_config.hidden_size
 
     @property
     def title_width(self) -> int:
-        """Width of its text tokens."""
+        """Width of the text tokens of the dual encoder."""
         return self.dual_encoder_config.text_config.hidden_size
 
     @property
     def shared_width(self) -> int:
-        """Width of the space in which it compares images with texts."""
-        # SigLIP has no projection of images: its space is as wide as they are.
+        """Width of the space in which the dual encoder compares images and texts."""
+        # SigLIP does not project images: its space is as wide as they are.
         return getattr(self.dual_encoder_config, "projection_dim", None) or self.image_width
 
 

@@ -6,22 +6,25 @@ import numpy as np
 import torch
 from PIL import Image
 from transformers.image_processing_backends import TorchvisionBackend
-from transformers.image_processing_utils import BatchFeature
 from transformers.image_transforms import group_images_by_shape, reorder_images
 from transformers.image_utils import SizeDict
-from transformers.utils import TensorType, requires_backends
+from transformers.utils import requires_backends
 
-from .image_processing_pil_tiger_fg import TigerFGImageProcessorKwargs, TigerFGImageProcessorOptions, plan_resize
+from .image_processing_pil_tiger_fg import (
+    PixelOptions,
+    TigerFGImageProcessorKwargs,
+    TigerFGImageProcessorOptions,
+    plan_resize,
+)
 
 
 class TigerFGImageProcessorTorchvisionKwargs(TigerFGImageProcessorKwargs, total=False):
-    r"""
-    Options of the torchvision backend, beyond those that both backends share; per call only, never saved.
+    r"""Options of the torchvision backend in addition to those of both backends; per call only, never saved.
 
     device (`str` or `torch.device`, *optional*):
-        Where to resize and normalise; `pixel_values` stay there.
+        Device that resizes and normalises; `pixel_values` stay there.
     disable_grouping (`bool`, *optional*):
-        Whether to process images one by one rather than those of one shape together. By default on CPU only.
+        Whether to process images one by one instead of all images of one shape together. By default on CPU only.
     """
 
     device: str | torch.device | None
@@ -29,16 +32,15 @@ class TigerFGImageProcessorTorchvisionKwargs(TigerFGImageProcessorKwargs, total=
 
 
 class TigerFGImageProcessor(TigerFGImageProcessorOptions, TorchvisionBackend):
-    """
-    Image processor of TIGER-FG, torchvision backend.
+    """Image processor of TIGER-FG, torchvision backend.
 
-    Decodes exactly as [`TigerFGImageProcessorPil`] does; resized pixels differ by 3 of 255 levels at most.
+    It decodes exactly as [`TigerFGImageProcessorPil`] does. Resized pixels differ by 3 of 255 levels at most.
 
     Args:
         **kwargs: Any of [`TigerFGImageProcessorKwargs`].
 
     Raises:
-        ImportError: If torchvision is not installed; [`TigerFGImageProcessorPil`] does without.
+        ImportError: If torchvision is not installed; [`TigerFGImageProcessorPil`] does not need it.
     """
 
     valid_kwargs = TigerFGImageProcessorTorchvisionKwargs
@@ -47,44 +49,40 @@ class TigerFGImageProcessor(TigerFGImageProcessorOptions, TorchvisionBackend):
         requires_backends(self, ["torchvision"])
         super().__init__(**kwargs)
 
-    def _preprocess(
+    def _resize_and_normalize(
         self,
         images: list[Image.Image],
-        size: SizeDict,
-        resize_mode: str,
-        pad_color: tuple[int, int, int],
-        resample: int,
-        do_rescale: bool,
-        rescale_factor: float,
-        do_normalize: bool,
-        image_mean: tuple[float, ...],
-        image_std: tuple[float, ...],
-        return_tensors: str | TensorType | None,
+        options: PixelOptions,
         device: str | torch.device | None = None,
         disable_grouping: bool | None = None,
         **kwargs,
-    ) -> BatchFeature:
+    ) -> torch.Tensor:
+        size = options.size
         tensors = [torch.from_numpy(np.array(image)).permute(2, 0, 1).to(device) for image in images]
         groups, order = group_images_by_shape(tensors, disable_grouping=disable_grouping)
         for shape, group in groups.items():
-            plan = plan_resize(*group.shape[-2:], size, resize_mode)
+            plan = plan_resize(*group.shape[-2:], size, options.resize_mode)
             if plan.source is not None:
                 x0, y0, x1, y1 = plan.source
                 group = group[..., y0:y1, x0:x1]
-            group = self.resize(group, SizeDict(height=plan.height, width=plan.width), resample)
+            group = self.resize(group, SizeDict(height=plan.height, width=plan.width), options.resample)
             if (plan.height, plan.width) != (size.height, size.width):
-                canvas = torch.tensor(pad_color, dtype=group.dtype, device=group.device).view(1, 3, 1, 1)
+                canvas = torch.tensor(options.pad_color, dtype=group.dtype, device=group.device).view(1, 3, 1, 1)
                 canvas = canvas.repeat(len(group), 1, size.height, size.width)
                 canvas[..., plan.top : plan.top + plan.height, plan.left : plan.left + plan.width] = group
                 group = canvas
             groups[shape] = self.rescale_and_normalize(
-                group, do_rescale, rescale_factor, do_normalize, image_mean, image_std
+                group,
+                options.do_rescale,
+                options.rescale_factor,
+                options.do_normalize,
+                options.image_mean,
+                options.image_std,
             ).float()
-        pixel_values = torch.stack(reorder_images(groups, order))
-        return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors)
+        return torch.stack(reorder_images(groups, order))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the saved form; as remote code it names both backends, so that it also loads without torchvision."""
+        """Return the saved form; remote code names both backends, so that it also loads without torchvision."""
         saved = super().to_dict()
         if "auto_map" in saved:
             saved["auto_map"]["AutoImageProcessor"] = [

@@ -1,10 +1,22 @@
-"""A patch grid and boxes on it."""
+"""The patch grid of a picture, and which of its patches lie in a box."""
 
 import torch
 
 
 def patch_centres(grid: tuple[int, int], device: torch.device | None = None) -> torch.Tensor:
-    """Centres `(x, y)` of the patches of a grid `(h, w)`, row by row, as shares of width and height: `[h * w, 2]`."""
+    """Return the centres of the patches of a grid, row by row.
+
+    Args:
+        grid: Rows h and columns w.
+        device: Device of the result.
+
+    Returns:
+        `[h * w, 2]`, x and y as shares of width and height, in (0, 1).
+
+    Example:
+        >>> patch_centres((1, 2)).tolist()
+        [[0.25, 0.5], [0.75, 0.5]]
+    """
     height, width = grid
     y, x = torch.meshgrid(
         (torch.arange(height, device=device) + 0.5) / height,
@@ -15,14 +27,20 @@ def patch_centres(grid: tuple[int, int], device: torch.device | None = None) -> 
 
 
 def patches_in_boxes(boxes: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """
-    Which patches of a grid `(h, w)` lie in each box: those whose centre does, and the one that holds the box's centre.
+    """Find the patches whose centres lie in each box, and the patch that holds the centre of the box.
 
     Args:
-        boxes (`[B, 4]`): x0, y0, x1, y1 as shares of width and height in [0, 1].
+        boxes: `[B, 4]`, x0, y0, x1, y1 as shares of width and height, in [0, 1].
+        grid: Rows h and columns w.
 
     Returns:
-        `[B, h * w]`, boolean; at least one patch for any box.
+        Boolean `[B, h * w]`, row by row; at least one patch for any box.
+
+    Example:
+        >>> import torch
+        >>> left_half = torch.tensor([[0.0, 0.0, 0.5, 1.0]])
+        >>> patches_in_boxes(left_half, (1, 3)).tolist()
+        [[True, False, False]]
     """
     height, width = grid
     x, y = patch_centres(grid, boxes.device).unbind(-1)

@@ -5,34 +5,39 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from transformers.image_processing_utils import BatchFeature
-from transformers.processing_utils import ProcessorMixin
 
+from .image_loading_tiger_fg import list_images
+from .processing_records import RecordProcessor, fill_missing_images, mask_missing_images
 from .record_text import RecordTemplate, tokenize_texts
 
 
-class TGQFormerProcessor(ProcessorMixin):
-    """
-    Image processor, the two tokenizers and the text template of TGQ-Former in one.
+class TGQFormerProcessor(RecordProcessor):
+    """Image processor, the two tokenizers and the text template of TGQ-Former in one.
 
-    A product record becomes two texts: its title, which the dual encoder reads, and a prompt of `instruction` and of
-    the segments of `text_template` whose fields are all present. All of it is saved in `processor_config.json`.
+    A product record becomes two texts: its title, which the dual encoder reads, and a prompt, which the language model
+    reads. The prompt is `instruction` followed by the segments of `text_template` whose fields are all present. All
+    options are saved in `processor_config.json`.
 
     Args:
         image_processor: That of the dual encoder, or a [`TigerFGImageProcessorPil`] with its mean and deviation, which
             opens paths and bytes too.
         tokenizer: That of the language model.
         title_tokenizer: That of the dual encoder.
-        text_template, text_separator, attribute_template, attribute_separator: See [`RecordTemplate`].
-        instruction: What stands before every record that has a text.
+        text_template, text_separator, attribute_template, attribute_separator, keep_html: Options of the prompt's
+            [`RecordTemplate`].
+        title_template: Segments of the text that the dual encoder, and with it the metadata queries and the agreement
+            signal, reads. The paper speaks of metadata; here it is the title alone, as dual encoders are trained on
+            titles. `["{title}", "{category}", "{attributes}"]` is the literal reading.
+        instruction: Text before every record that has a text.
         max_length: Longest prompt in tokens, special tokens included; longer ones are truncated.
-        max_title_length: Longest title, likewise.
+        max_title_length: Longest title in tokens, likewise.
         title_padding: `"longest"` pads titles to the longest of the batch, `"max_length"` to `max_title_length`.
-            SigLIP, which reads a text off its last position, wants all the positions that it has (64).
+            SigLIP takes a text's embedding from its last position and needs all of its 64 positions.
+        columns: The column mapping of the training catalog; see [`TigerFGProcessor`].
 
     Raises:
-        ValueError: If a template cannot be used, or a tokenizer has no padding token.
+        ValueError: If a template or `columns` cannot be used, or a tokenizer has no padding token.
 
     Example:
         ```python
@@ -51,10 +56,13 @@ class TGQFormerProcessor(ProcessorMixin):
         text_separator: str = " | ",
         attribute_template: str = "{name}: {value}",
         attribute_separator: str = ", ",
+        title_template: Sequence[str] = ("{title}",),
         instruction: str = "",
         max_length: int = 64,
         max_title_length: int = 52,
         title_padding: str = "longest",
+        columns: Mapping[str, str | Sequence[str]] | None = None,
+        keep_html: bool = False,
     ):
         if title_tokenizer is tokenizer:
             title_tokenizer = copy.deepcopy(tokenizer)  # transformers cannot save one object under two names with code
@@ -62,12 +70,11 @@ class TGQFormerProcessor(ProcessorMixin):
         for name, given in (("tokenizer", tokenizer), ("title_tokenizer", title_tokenizer)):
             if given.pad_token_id is None:
                 raise ValueError(f"the {name} has no padding token; set one, as in {name}.pad_token = '<pad>'")
-        self._template = RecordTemplate(text_template, text_separator, attribute_template, attribute_separator)
-        self._title_template = RecordTemplate(["{title}"], "", attribute_template, "")
-        self.text_template = list(text_template)
-        self.text_separator = text_separator
-        self.attribute_template = attribute_template
-        self.attribute_separator = attribute_separator
+        self._set_text_options(
+            text_template, text_separator, attribute_template, attribute_separator, columns, keep_html
+        )
+        self.title_template = list(title_template)
+        RecordTemplate(title_template)  # raises for segments that cannot be used
         self.instruction = instruction
         self.max_length = max_length
         self.max_title_length = max_title_length
@@ -75,20 +82,9 @@ class TGQFormerProcessor(ProcessorMixin):
             raise ValueError(f"title_padding must be 'longest' or 'max_length', got {title_padding!r}")
         self.title_padding = title_padding
 
-    @classmethod
-    def get_processor_dict(cls, pretrained_model_name_or_path, **kwargs):
-        found, kwargs = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
-        # Another model's processor has other texts and tokenizers, with which this one would read nonsense.
-        kind = found.get("processor_class", cls.__name__)
-        if kind != cls.__name__:
-            raise ValueError(
-                f"'{pretrained_model_name_or_path}' holds a {kind}; a {cls.__name__} cannot be read from it."
-            )
-        return found, kwargs
-
     @property
     def model_input_names(self) -> list[str]:
-        """Names of the inputs; `image_mask` is there only when some item has no image."""
+        """Names of the inputs; a batch has `image_mask` only if some item has no image."""
         return [
             *("pixel_values", "image_mask"),
             *("title_input_ids", "title_attention_mask"),
@@ -101,8 +97,7 @@ class TGQFormerProcessor(ProcessorMixin):
         text: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any] | None] | None = None,
         return_tensors: str | None = None,
     ) -> BatchFeature:
-        """
-        Prepare items: pictures, records, or both.
+        """Prepare items: images, records, or both.
 
         Args:
             images: One image or a list of B, as the image processor takes them; with `text`, an item without image is
@@ -120,39 +115,38 @@ class TGQFormerProcessor(ProcessorMixin):
               0 everywhere in the row of an item without title or text.
 
         Raises:
-            ValueError: If both inputs are missing, if their numbers differ, or if an item has neither image nor text.
+            ValueError: If both inputs are missing, if their numbers differ, if an item has neither image nor text, or
+                if an image or record cannot be used.
         """
         if images is None and text is None:
             raise ValueError("pass images, text or both")
         data: dict[str, Any] = {}
         prompts = None
         if text is not None:
-            prompts = self._template.render_all(text)
-            titles = self._title_template.render_all(text)
+            prompts, titles = self._render(self._list_records(text))
             title = self._tokenize(self.title_tokenizer, titles, self.max_title_length, self.title_padding)
-            prompt = self._tokenize(self.tokenizer, [self.instruction * bool(p) + p for p in prompts], self.max_length)
+            prompt = self._tokenize(self.tokenizer, prompts, self.max_length)
             data.update({f"title_{name}": value for name, value in title.items()}, **prompt)
         if images is not None:
-            pictures = list(images) if isinstance(images, list | tuple) else [images]
-            data.update(self._process_images(pictures, prompts))
+            images, missing = fill_missing_images(list_images(images), prompts)
+            pixels = np.asarray(self.image_processor(images, return_tensors="np")["pixel_values"], dtype=np.float32)
+            data.update(mask_missing_images(pixels, missing))
         elif prompts is not None and "" in prompts:
             raise ValueError(f"item {prompts.index('')} has neither image nor text")
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def _process_images(self, images: list, prompts: list[str] | None) -> dict[str, Any]:
-        if prompts is not None and len(images) != len(prompts):
-            raise ValueError(f"got {len(images)} images and {len(prompts)} texts; an item has one of each, or None")
-        missing = [index for index, image in enumerate(images) if image is None]
-        bare = [index for index in missing if prompts is None or not prompts[index]]
-        if bare:
-            raise ValueError(f"item {bare[0]} has neither image nor text")
-        for index in missing:
-            images[index] = Image.new("RGB", (1, 1))
-        pixels = np.asarray(self.image_processor(images, return_tensors="np")["pixel_values"], dtype=np.float32)
-        if not missing:
-            return {"pixel_values": pixels}
-        pixels[missing] = 0.0
-        return {"pixel_values": pixels, "image_mask": np.isin(np.arange(len(images)), missing, invert=True)}
+    def _render(self, records: list[Any]) -> tuple[list[str], list[str]]:
+        """Return the prompts and the titles of records."""
+        texts = self._template.render_all(records)
+        prompts = [self.instruction + text if text else "" for text in texts]
+        return prompts, [self._template.render_part(record, self.title_template) for record in records]
+
+    def _readers(self, records: list[Any]) -> list[tuple[Any, list[str], int]]:
+        prompts, titles = self._render(records)
+        return [
+            (self.tokenizer, prompts, min(self.max_length, self.tokenizer.model_max_length)),
+            (self.title_tokenizer, titles, min(self.max_title_length, self.title_tokenizer.model_max_length)),
+        ]
 
     @staticmethod
     def _tokenize(tokenizer: Any, texts: list[str], max_length: int, padding: str = "longest") -> dict[str, Any]:
@@ -163,10 +157,6 @@ class TGQFormerProcessor(ProcessorMixin):
             "return_token_type_ids": False,
         }
         return tokenize_texts(tokenizer, texts, options)
-
-    def render_text(self, record: str | Mapping[str, Any] | None) -> str:
-        """Render a product record to the text of its prompt, without `instruction`; see [`RecordTemplate.render`]."""
-        return self._template.render(record)
 
 
 __all__ = ["TGQFormerProcessor"]

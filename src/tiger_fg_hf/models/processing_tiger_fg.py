@@ -1,23 +1,21 @@
-"""Processor of TIGER-FG: images and structured product text to model inputs."""
+"""Processor of TIGER-FG: images and product records to model inputs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from transformers.image_processing_utils import BatchFeature
-from transformers.processing_utils import ProcessorMixin
 
-from .image_processing_pil_tiger_fg import Box, list_images
-from .record_text import RecordTemplate, tokenize_texts
+from .image_loading_tiger_fg import list_images
+from .image_processing_pil_tiger_fg import Box
+from .processing_records import RecordProcessor, fill_missing_images, mask_missing_images
+from .record_text import tokenize_texts
 
 
-class TigerFGProcessor(ProcessorMixin):
-    """
-    Image processor, text template and tokenizer of TIGER-FG in one.
+class TigerFGProcessor(RecordProcessor):
+    """Image processor, text template and tokenizer of TIGER-FG in one.
 
     A product record is rendered to text by `text_template`, a list of segments joined by `text_separator`. A segment
-    whose fields are not all present is left out together with its separator. All of it is saved in
+    whose fields are not all present is left out together with its separator. All options are saved in
     `processor_config.json`.
 
     Args:
@@ -25,17 +23,21 @@ class TigerFGProcessor(ProcessorMixin):
         tokenizer: Any transformers tokenizer with a padding token.
         text_template: Segments such as `"Category: {category}"`. `{attributes}` stands for the rendered attributes,
             any other field for the value of that key of the record.
-        text_separator: What joins the segments.
-        attribute_template: How one attribute is rendered, with the fields `{name}` and `{value}`.
-        attribute_separator: What joins the attributes.
+        text_separator: Text between two segments.
+        attribute_template: One attribute, with the fields `{name}` and `{value}`.
+        attribute_separator: Text between two attributes.
         max_length: Longest text in tokens, special tokens included; longer text is truncated.
-        query_size: `{"height", "width"}` in pixels of queries where it is not that of items: a crop shows one product,
-            a listing photo shows it among others, so that items want more pixels. By default that of items,
-            `image_processor.size`.
+        query_size: `{"height", "width"}` of queries in pixels, by default `image_processor.size`. A listing shows a
+            product among others and needs more pixels than a crop of the product.
+        columns: The column mapping of the catalog that the model was trained with, schema name to source column, such
+            as `{"title": "name", "attributes": ["color", "size"]}`. Records with the names of that source are rendered
+            through it.
+        keep_html: Whether to keep HTML tags and entities in texts, which are removed by default.
 
     Raises:
         ValueError: If `query_size` is not of that form; if a template has no field, a field that is not a bare name,
-            or a field that cannot occur there; or if the tokenizer has no padding token.
+            or a field that cannot occur there; if `columns` maps a name that is not in the schema; or if the tokenizer
+            has no padding token.
 
     Example:
         ```python
@@ -56,15 +58,15 @@ class TigerFGProcessor(ProcessorMixin):
         attribute_separator: str = ", ",
         max_length: int = 64,
         query_size: dict[str, int] | None = None,
+        columns: Mapping[str, str | Sequence[str]] | None = None,
+        keep_html: bool = False,
     ):
         super().__init__(image_processor, tokenizer)
         if tokenizer.pad_token_id is None:
             raise ValueError("the tokenizer has no padding token; set one, as in tokenizer.pad_token = '<pad>'")
-        self._template = RecordTemplate(text_template, text_separator, attribute_template, attribute_separator)
-        self.text_template = list(text_template)
-        self.text_separator = text_separator
-        self.attribute_template = attribute_template
-        self.attribute_separator = attribute_separator
+        self._set_text_options(
+            text_template, text_separator, attribute_template, attribute_separator, columns, keep_html
+        )
         self.max_length = max_length
         if query_size is not None and (query_size.keys() != {"height", "width"} or min(query_size.values()) < 1):
             raise ValueError(f"query_size must be {{'height': ..., 'width': ...}} in pixels, got {query_size!r}")
@@ -80,20 +82,9 @@ class TigerFGProcessor(ProcessorMixin):
             "return_token_type_ids": False,
         }
 
-    @classmethod
-    def get_processor_dict(cls, pretrained_model_name_or_path, **kwargs):
-        found, kwargs = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
-        # Another model's processor has other texts and tokenizers, with which this one would read nonsense.
-        kind = found.get("processor_class", cls.__name__)
-        if kind != cls.__name__:
-            raise ValueError(
-                f"'{pretrained_model_name_or_path}' holds a {kind}; a {cls.__name__} cannot be read from it."
-            )
-        return found, kwargs
-
     @property
     def model_input_names(self) -> list[str]:
-        """Names of the inputs; `image_mask` is there only when some item has no image."""
+        """Names of the inputs; a batch has `image_mask` only if some item has no image."""
         return ["pixel_values", "image_mask", "input_ids", "attention_mask"]
 
     def __call__(
@@ -103,17 +94,16 @@ class TigerFGProcessor(ProcessorMixin):
         boxes: Sequence[Box | None] | None = None,
         **kwargs,
     ) -> BatchFeature:
-        """
-        Prepare queries (`images`), items (`images` and `text`, which may be `None` for each) or text alone.
+        """Prepare queries (`images`), items (`images` and `text`, either of which may be `None`) or text alone.
 
-        Images without `text` are queries and get `query_size`; `processor.image_processor` prepares pictures of items
-        without their texts.
+        Images without `text` are queries and get `query_size`. Call `processor.image_processor` to prepare the images
+        of items without their texts.
 
         Args:
             images: One image or a list of B, each a `PIL.Image`, path, bytes, `{"bytes", "path"}` dict, array or
                 tensor (see [`load_rgb_image`]). With `text`, an item without image is `None`.
             text: One text or a list of B: a string, a record such as `{"title", "category", "attributes"}` (see
-                [`~TigerFGProcessor.render_text`]), or `None` for an item without text.
+                [`RecordTemplate.render`]), or `None` for an item without text.
             boxes: For each image the box `[x0, y0, x1, y1]` in pixels to cut out before resizing, or `None`.
             **kwargs: Options of the image processor and of the tokenizer, such as `size`, `max_length` or
                 `return_tensors`, flat or in `images_kwargs` and `text_kwargs`.
@@ -139,7 +129,7 @@ class TigerFGProcessor(ProcessorMixin):
         data = {}
         texts = None
         if text is not None:
-            texts = self._template.render_all(text)
+            texts = self._template.render_all(self._list_records(text))
             data.update(tokenize_texts(self.tokenizer, texts, options["text_kwargs"]))
         if images is not None:
             data.update(self._process_item_images(list_images(images), texts, boxes, options["images_kwargs"]))
@@ -149,23 +139,11 @@ class TigerFGProcessor(ProcessorMixin):
         if texts is None:
             query_size = {} if self.query_size is None else {"size": self.query_size}
             return dict(self.image_processor(images, boxes, **{**query_size, **options}))
-        if len(images) != len(texts):
-            raise ValueError(f"got {len(images)} images and {len(texts)} texts; an item has one of each, or None")
-        missing = [index for index, image in enumerate(images) if image is None]
-        bare = [index for index in missing if not texts[index]]
-        if bare:
-            raise ValueError(f"item {bare[0]} has neither image nor text")
-        for index in missing:
-            images[index] = Image.new("RGB", (1, 1))
-        inputs = dict(self.image_processor(images, boxes, **options))
-        if missing:
-            inputs["pixel_values"][missing] = 0.0
-            inputs["image_mask"] = np.isin(np.arange(len(images)), missing, invert=True)
-        return inputs
+        images, missing = fill_missing_images(images, texts)
+        return mask_missing_images(self.image_processor(images, boxes, **options)["pixel_values"], missing)
 
-    def render_text(self, record: str | Mapping[str, Any] | None) -> str:
-        """Render a product record to the text that the model reads; see [`RecordTemplate.render`]."""
-        return self._template.render(record)
+    def _readers(self, records: list[Any]) -> list[tuple[Any, list[str], int]]:
+        return [(self.tokenizer, self._template.render_all(records), self.text_kwargs["max_length"])]
 
 
 __all__ = ["TigerFGProcessor"]

@@ -1,1 +1,1 @@
-"""What is learned: one loss per file, and the Task that holds them."""
+"""Training objectives: one loss per file, and one student and one task per method."""

@@ -1,4 +1,4 @@
-"""InfoNCE over the rows of all processes, blind to other rows of the same product: the contrastive terms' core."""
+"""InfoNCE over the rows of all processes, the core of the contrastive losses."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,23 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Rows:
-    """
-    Which rows of the gathered batch belong to which product, and which of them are this process's own.
+    """Products of this process's rows and of the gathered batch.
 
     Attributes:
-        item_ids (`[b]`, integer): product of each own row.
-        all_item_ids (`[B]`, integer): product of each row over all processes, in the order of their ranks.
-        offset: row of the gathered batch at which the own rows begin.
+        item_ids (`[b]`, integer): product of each of this process's rows.
+        all_item_ids (`[B]`, integer): product of each row of all processes, in the order of their ranks.
+        offset: index in the gathered batch of this process's first row.
+
+    Example:
+        ```python
+        >>> rows = Rows(torch.tensor([1, 2]), torch.tensor([1, 3, 1, 2]), offset=2)
+        >>> rows.targets
+        tensor([2, 3])
+        >>> rows.same_product()
+        tensor([[ True, False, False, False],
+                [False, False, False, False]])
+
+        ```
     """
 
     item_ids: torch.Tensor
@@ -23,28 +33,32 @@ class Rows:
 
     @classmethod
     def of_one_process(cls, item_ids: torch.Tensor) -> "Rows":
+        """Return the rows of a batch `[b]` that is not spread over processes."""
         return cls(item_ids, item_ids)
 
     @property
     def targets(self) -> torch.Tensor:
-        """Row of the gathered batch that each own row is, `[b]`."""
+        """Index in the gathered batch of each of this process's rows, `[b]`."""
         return torch.arange(len(self.item_ids), device=self.item_ids.device) + self.offset
 
     def same_product(self) -> torch.Tensor:
-        """`[b, B]`: other rows of the same product, which are neither positive nor negative."""
+        """Return the mask `[b, B]` of OTHER rows of the same product."""
         same = self.item_ids[:, None] == self.all_item_ids[None, :]
         same[torch.arange(len(self.item_ids), device=same.device), self.targets] = False
         return same
 
     def mean(self, values: torch.Tensor, weights: torch.Tensor, all_weights: torch.Tensor) -> torch.Tensor:
-        """
-        Mean of `values` `[b]`, weighed by `weights` `[b]`; exactly 0 where no process has any weight.
+        """Compute this process's share of a weighted mean over the rows of all processes.
 
-        The mean of the results of all processes is the weighted mean over all their rows `[B]` together.
+        The mean of the results of all processes is the weighted mean over all rows `[B]`.
 
         Args:
-            weights (`[b]`), all_weights (`[B]`): at least 0, or boolean for rows that count and rows that do not.
-                Without weight, a row's value may be anything, even not a number.
+            values (`[b]`): may be anything, even NaN, in rows with a weight of 0.
+            weights (`[b]`): at least 0, or boolean.
+            all_weights (`[B]`): the weights of all processes.
+
+        Returns:
+            Scalar; exactly 0 if all weights are 0.
         """
         share = all_weights.sum() * (len(values) / len(all_weights))
         return (values.masked_fill(weights == 0, 0.0) * (weights / share.clamp(min=1e-30))).sum()
@@ -60,25 +74,36 @@ def info_nce(
     extra_negatives: torch.Tensor | None = None,
     multi_positive: bool = False,
 ) -> torch.Tensor:
-    """
-    `-log p(own candidate | anchor)` of each own row, in float32.
+    """Compute `-log p(positive | anchor)` of each of this process's rows, in float32.
+
+    `p` is a softmax of the scaled similarities over the anchor's positive and its negatives. The positive of row `i`
+    is candidate `rows.targets[i]`. The negatives are the candidates of other products.
 
     Args:
-        anchors (`[b, D]`): L2-normalised, own rows.
-        candidates (`[B, D]`): L2-normalised, rows of all processes; row `rows.targets[i]` belongs to anchor `i`.
-        rows: products of the rows; others of the same product are left out of the denominator.
+        anchors (`[b, D]`): L2-normalised rows of this process.
+        candidates (`[B, D]`): L2-normalised rows of all processes.
+        rows: products of the rows. Other rows of an anchor's product are ignored, or positives with `multi_positive`.
         logit_scale: inverse temperature, a scalar.
-        excluded (`[B]`, boolean, *optional*): candidates that are in no denominator but their own.
-        extra_negatives (`[b, K, D]`, *optional*): further negatives of each anchor alone.
-        multi_positive: whether the other rows of an anchor's product are positives as well, rather than left out. The
-            loss is then the mean over all positives of `-log p`, each against the negatives alone; rows that are
-            `excluded` are no positives either.
+        excluded (`[B]`, boolean, *optional*): candidates that are negatives of no anchor.
+        extra_negatives (`[b, K, D]`, *optional*): further negatives, of one anchor each.
+        multi_positive: whether the other rows of an anchor's product are positives too, unless `excluded`. The loss is
+            then the mean of `-log p` over the anchor's positives, each compared with the negatives alone.
 
     Returns:
-        `[b]`, float32.
+        Tensor `[b]`, float32.
 
     Raises:
-        ValueError: the numbers of anchors, candidates and ids do not fit.
+        ValueError: the number of anchors, candidates and ids differ.
+
+    Example:
+        ```python
+        >>> embeds, rows = torch.eye(3), Rows.of_one_process(torch.tensor([7, 8, 9]))
+        >>> info_nce(embeds, embeds, rows, 10.0).max() < 1e-3
+        tensor(True)
+        >>> info_nce(embeds, embeds.roll(1, 0), rows, 10.0).round(decimals=2)
+        tensor([10., 10., 10.])
+
+        ```
     """
     if len(anchors) != len(rows.item_ids) or len(candidates) != len(rows.all_item_ids):
         raise ValueError(
@@ -90,10 +115,10 @@ def info_nce(
     no_negative = rows.same_product() | positive
     if excluded is not None:
         no_negative = no_negative | excluded[None, :]
-    # Float32, autocast or not: at a scale of 100, bfloat16's rounding is as large as the margins to be learned.
+    # Float32 even under autocast: at a scale of 100, bfloat16 rounds by as much as the margins to be learned.
     with torch.autocast(anchors.device.type, enabled=False):
         scores = logit_scale * (anchors.float() @ candidates.float().T)
-        # Finite, so that an anchor without negatives has a loss of 0 and gradients that are numbers.
+        # Finite, so that an anchor without negatives has a loss of 0 and finite gradients.
         negatives = scores.masked_fill(no_negative, -1e4)
         if extra_negatives is not None:
             extra = logit_scale * torch.einsum("bd,bkd->bk", anchors.float(), extra_negatives.float())

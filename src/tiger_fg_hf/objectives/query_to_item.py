@@ -1,7 +1,8 @@
-"""`L_q2i`: queries find their items, and items their queries (TIGER-FG)."""
+"""`L_q2i`: queries and items find each other (TIGER-FG's main loss)."""
 
 import torch
 
+from .context import LossContext
 from .info_nce import Rows, info_nce
 
 
@@ -16,26 +17,40 @@ def query_to_item_loss(
     mismatched_embeds: torch.Tensor | None = None,
     multi_positive: bool = False,
 ) -> torch.Tensor:
-    """
-    `L_q2i = ½ [L_hard(q → item) + NCE(item → q)]`.
+    """Compute `L_q2i = ½ [L_hard(query → item) + NCE(item → query)]`.
 
-    Row `i` of the queries belongs to row `i` of the items. Every other row of the gathered batch is a negative, unless
-    it is of the same product. In the direction from query to item alone, the query's own item picture fused with
-    mismatched texts are further negatives.
+    Query `i` belongs to item `i`. All other rows of the gathered batch are negatives, unless they show the same
+    product. The direction from query to item has further negatives: the query's own item photo fused with mismatched
+    texts. They teach the item tower to look at the product that the text names; `L_i2v` uses them too.
+
+    The formula is the paper's. That rows of the same product are ignored is inferred; `multi_positive` is an addition.
 
     Args:
-        query_embeds, item_embeds (`[b, D]`): L2-normalised, of this process.
+        query_embeds (`[b, D]`): L2-normalised queries of this process.
+        item_embeds (`[b, D]`): L2-normalised items of this process.
         rows: products of the rows.
         logit_scale: inverse temperature, a scalar.
-        all_query_embeds, all_item_embeds (`[B, D]`, *optional*): the same over all processes; own ones when absent.
-        mismatched_embeds (`[b, K, D]`, *optional*): item embeddings of the same pictures with other items' texts.
-        multi_positive: whether other rows of the same product are positives as well, see [`info_nce`].
+        all_query_embeds (`[B, D]`, *optional*): queries of all processes; defaults to `query_embeds`.
+        all_item_embeds (`[B, D]`, *optional*): items of all processes; defaults to `item_embeds`.
+        mismatched_embeds (`[b, K, D]`, *optional*): embeddings of the same item photos with other items' texts.
+        multi_positive: whether other rows of the same product are positives too, see [`info_nce`].
 
     Returns:
-        Scalar in float32, a mean over own rows; the mean over processes is that of the whole batch.
+        Scalar in float32, a mean over this process's rows. Its mean over processes is the mean over the whole batch.
 
     Raises:
-        ValueError: the numbers of queries, items and ids do not fit.
+        ValueError: the number of queries, items and ids differ.
+
+    Example:
+        ```python
+        >>> queries, rows = torch.eye(3), Rows.of_one_process(torch.tensor([7, 8, 9]))
+        >>> items, misread = torch.eye(3), torch.eye(3)[:, None]  # a mismatched text that changes nothing
+        >>> round(query_to_item_loss(queries, items, rows, 10.0).item(), 2)
+        0.0
+        >>> round(query_to_item_loss(queries, items, rows, 10.0, mismatched_embeds=misread).item(), 2)
+        0.35
+
+        ```
     """
     all_queries = query_embeds if all_query_embeds is None else all_query_embeds
     all_items = item_embeds if all_item_embeds is None else all_item_embeds
@@ -49,3 +64,21 @@ def query_to_item_loss(
     )
     to_queries = info_nce(item_embeds, all_queries, rows, logit_scale, multi_positive=multi_positive)
     return 0.5 * (to_items.mean() + to_queries.mean())
+
+
+def query_to_item_term(context: LossContext) -> torch.Tensor:
+    """Compute `L_q2i` of a training step.
+
+    Any batch has what it needs; with `hard`, mismatched texts are used if the batch has some.
+    """
+    queries, items = context.representations["query_embeds"], context.representations["item_embeds"]
+    return query_to_item_loss(
+        queries,
+        items,
+        context.rows,
+        context.scale,
+        all_query_embeds=context.gather(queries),
+        all_item_embeds=context.gather(items),
+        mismatched_embeds=context.representations.get("mismatched_embeds") if context.weights.hard else None,
+        multi_positive=context.weights.multi_positive,
+    )

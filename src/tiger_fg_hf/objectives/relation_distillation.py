@@ -3,38 +3,67 @@
 import torch
 from torch.nn import functional as F
 
+from .context import LossContext
+
 
 def relation_distillation_rows(
-    student_patches: torch.Tensor, teacher_patches: torch.Tensor, inside: torch.Tensor, *, temperature: float = 0.1
+    student_patches: torch.Tensor,
+    teacher_patches: torch.Tensor,
+    inside: torch.Tensor,
+    *,
+    temperature: float = 0.1,
+    self_relations: bool = False,
 ) -> torch.Tensor:
-    """
-    `KL(softmax(A_teacher / τ) ‖ softmax(A_student / τ))` of each item, `A` the cosines among patches in the box.
+    """Compute `KL(softmax(A_teacher / τ) ‖ softmax(A_student / τ))` of each item.
 
-    `L_SRD` is the mean over the items with a box. A softmax runs over each patch's relations to all other patches of
-    the region; the divergences of a region's patches are averaged. A region of one patch has no relations and one of
-    two leaves no choice among them: both give exactly 0.
+    `A` holds the cosines among the patches in the target's box. Each patch has a softmax over its relations to the
+    other patches of the region; the divergences of all patches in the box are averaged. A region of one patch has no
+    relations, and one of two patches leaves no choice among them: both give exactly 0. `L_SRD` is the mean over the
+    items with a box. The student computes these rows, so that patches need not be kept until the loss.
+
+    The divergence is the paper's; cosines as relations and the temperature are inferred.
 
     Args:
-        student_patches (`[B, N, d]`): patch tokens of the item picture.
+        student_patches (`[B, N, d]`): patch tokens of the item photo.
         teacher_patches (`[B, N, d_t]`): the teacher's features at the same places, see [`sample_region`].
         inside (`[B, N]`, boolean): patches in the target's box.
         temperature: τ.
+        self_relations: whether a patch's relation to itself is included, as a literal reading of the paper has it.
 
     Returns:
-        `[B]`, float32.
+        Tensor `[B]`, float32.
+
+    Example:
+        ```python
+        >>> patches, inside = torch.eye(4)[None], torch.tensor([[True, True, True, False]])
+        >>> relation_distillation_rows(patches, 2 * patches, inside)
+        tensor([0.])
+
+        ```
     """
-    # A patch's relation to itself is 1 in student and teacher alike. It would take nearly all of a softmax at τ = 0.1,
-    # and the divergence, of what is left, would vanish.
-    itself = torch.eye(inside.shape[1], dtype=torch.bool, device=inside.device)
-    related = inside[:, :, None] & inside[:, None, :] & ~itself
+    related = inside[:, :, None] & inside[:, None, :]
+    if not self_relations:
+        # They are 1 in student and teacher, take nearly all of a softmax at τ = 0.1, and leave hardly any divergence.
+        related = related & ~torch.eye(inside.shape[1], dtype=torch.bool, device=inside.device)
     with torch.autocast(student_patches.device.type, enabled=False):
 
         def log_relations(patches: torch.Tensor) -> torch.Tensor:
             unit = F.normalize(patches.float(), dim=-1)
             logits = unit @ unit.transpose(1, 2) / temperature
-            # Finite, so that no row is a softmax over nothing; what it leaves outside is 0 in float32.
+            # Finite, so that no row is a softmax over nothing; exp(-1e4) is exactly 0 in float32.
             return logits.masked_fill(~related, -1e4).log_softmax(dim=-1)
 
         student, teacher = log_relations(student_patches), log_relations(teacher_patches.detach())
         divergence = (teacher.exp() * (teacher - student)).masked_fill(~related, 0.0).sum((1, 2))
         return divergence / inside.sum(-1).clamp(min=1)
+
+
+def relation_distillation_term(context: LossContext) -> torch.Tensor | None:
+    """Compute `L_SRD` of a training step, which needs `boxes`, `has_box`, `rows` and `flipped`.
+
+    `None` without boxes or teacher.
+    """
+    if "relation_divergence" not in context.representations:
+        return None
+    has_box = context.batch["has_box"]
+    return context.rows.mean(context.representations["relation_divergence"], has_box, context.gather(has_box))

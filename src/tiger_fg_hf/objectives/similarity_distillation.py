@@ -1,8 +1,9 @@
-"""`L_SDD`: queries prefer the batch's items as a frozen teacher does (TIGER-FG)."""
+"""`L_SDD`: queries rank the items of a batch as a frozen teacher does (TIGER-FG)."""
 
 import torch
 from torch.nn import functional as F
 
+from .context import LossContext
 from .info_nce import Rows
 
 
@@ -20,26 +21,42 @@ def similarity_distillation_rows(
     temperature: float = 0.05,
     confidence_weighted: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """
-    `KL(teacher ‖ student)` between the in-batch distributions of each query over items, and the row's weight.
+    """Compute `KL(teacher ‖ student)` of each query's distribution over the batch's items, and each row's weight.
 
-    `L_SDD` is the weighted mean, [`Rows.mean`], for which the weights of all processes must be gathered.
+    `L_SDD` is the weighted mean of the rows, [`Rows.mean`], for which the weights of all processes are gathered. It
+    accompanies `L_q2i`, which knows one right item and treats all others alike.
+
+    The divergence is the paper's. The teacher's scores are inferred: it compares the query with the clean crop of each
+    item's target, since the items of one mosaic share a photo. The weights by confidence are an addition.
 
     Args:
         query_embeds (`[b, D]`): the student's queries, L2-normalised.
         teacher_query (`[b, d_t]`): the teacher's features of the queries.
-        teacher_item (`[b, d_t]`): its features of the items' target crops.
-        valid (`[b]`, boolean): rows that the teacher has seen; the others are neither anchors nor candidates.
-        rows: products of the rows; others of the same product are left out, of both distributions.
+        teacher_item (`[b, d_t]`): the teacher's features of the items' target crops.
+        valid (`[b]`, boolean): rows for which the teacher has features. All others are neither anchors nor candidates.
+        rows: products of the rows. Other rows of the same product are left out of both distributions.
         logit_scale: the student's inverse temperature, a scalar.
         all_item_embeds (`[B, D]`): the student's items of all processes, L2-normalised.
-        all_teacher_item (`[B, d_t]`), all_valid (`[B]`): over all processes, own when absent.
-        temperature: the teacher's.
-        confidence_weighted: weigh each row by the teacher's probability of the true item, so that a teacher is
-            followed where it is right; otherwise valid rows weigh 1.
+        all_teacher_item (`[B, d_t]`, *optional*): the same over all processes; defaults to `teacher_item`.
+        all_valid (`[B]`, *optional*): the same over all processes; defaults to `valid`.
+        temperature: the teacher's temperature.
+        confidence_weighted: whether a row's weight is the teacher's probability of the true item, so that the teacher
+            is followed where it is right. Otherwise, and in a literal reading of the paper, valid rows weigh 1.
 
     Returns:
-        Divergences and weights, `[b]` each, float32; rows that are not valid weigh 0. The weights have no gradient.
+        Divergences and weights, `[b]` each, float32. Rows that are not valid weigh 0. The weights have no gradient.
+
+    Example:
+        ```python
+        >>> embeds, rows = torch.eye(3), Rows.of_one_process(torch.tensor([7, 8, 9]))
+        >>> valid = torch.tensor([True, True, False])
+        >>> divergence, weights = similarity_distillation_rows(
+        ...     embeds, embeds, embeds, valid, rows, 1 / 0.05, all_item_embeds=embeds
+        ... )
+        >>> divergence[:2], weights
+        (tensor([0., 0.]), tensor([1., 1., 0.]))
+
+        ```
     """
     all_teacher = teacher_item if all_teacher_item is None else all_teacher_item
     all_valid = valid if all_valid is None else all_valid
@@ -49,9 +66,30 @@ def similarity_distillation_rows(
     with torch.autocast(query_embeds.device.type, enabled=False):
         student = logit_scale * (query_embeds.float() @ all_item_embeds.float().T)
         teacher = F.normalize(teacher_query.float(), dim=-1) @ F.normalize(all_teacher.float(), dim=-1).T / temperature
-        # Finite, so that what is left out has probability 0 and no infinity meets it in the divergence.
+        # Finite, so that what is left out has probability 0 and no infinity enters the divergence.
         student = student.masked_fill(left_out, -1e4).log_softmax(-1)
         teacher = teacher.detach().masked_fill(left_out, -1e4).log_softmax(-1)
         divergence = (teacher.exp() * (teacher - student)).masked_fill(left_out, 0.0).sum(-1)
         weights = valid.float()
         return divergence, weights * teacher[own, rows.targets].exp() if confidence_weighted else weights
+
+
+def similarity_distillation_term(context: LossContext) -> torch.Tensor | None:
+    """Compute `L_SDD` of a training step, which needs `rows` for the teacher; `None` without a teacher."""
+    if context.teacher is None:
+        return None
+    teacher_query, teacher_item, valid = context.teacher.similarities(context.batch)
+    divergence, confidence = similarity_distillation_rows(
+        context.representations["query_embeds"],
+        teacher_query,
+        teacher_item,
+        valid,
+        context.rows,
+        context.scale,
+        all_item_embeds=context.gather(context.representations["item_embeds"]),
+        all_teacher_item=context.gather(teacher_item),
+        all_valid=context.gather(valid),
+        temperature=context.weights.sdd_temperature,
+        confidence_weighted=context.weights.sdd_confidence,
+    )
+    return context.rows.mean(divergence, confidence, context.gather(confidence))

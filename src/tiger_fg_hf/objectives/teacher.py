@@ -1,4 +1,4 @@
-"""The frozen teacher: what a vision encoder says of each product's clean crop, computed once and kept on disk."""
+"""Features of the frozen teacher, computed once from clean crops of the products and kept on disk."""
 
 import hashlib
 import json
@@ -18,44 +18,67 @@ from transformers import PreTrainedModel
 from ..models.encoders_tiger_fg import encode_image
 
 _META = "teacher.json"
-# Of a teacher's configuration, what says nothing of its function: who wrote it, from where, and how it is called.
-_FORMALITIES = {
+# Keys of a teacher's configuration that do not change its features.
+_IRRELEVANT_KEYS = {
     *("transformers_version", "_name_or_path", "_commit_hash", "architectures", "dtype", "torch_dtype"),
     *("id2label", "label2id", "problem_type", "return_dict", "output_attentions", "output_hidden_states"),
 }
 
 
 class TeacherFeatures:
-    """
-    Features of a frozen teacher, row by row of a catalog.
+    """Features of a frozen teacher for every row of a catalog, for `L_SRD` and `L_SDD`.
 
-    The teacher is privileged: it sees each product's crop out of the clean listing photo, whatever mosaic, light or
-    clutter the student sees it in. So the features do not change from epoch to epoch, and a weak teacher is at its
-    best.
+    The teacher is privileged: it sees each product's crop from the clean listing photo, while the student sees it in a
+    mosaic, in other light or in clutter. The features therefore stay the same in all epochs, and even a weak teacher
+    gives its best ones.
 
     Args:
         item_cls (`[rows, d_t]`): class features of the items' target crops.
         item_regions (`[rows, r, r, d_t]`): features of the same crops on a grid of r by r.
-        query_cls (`[rows, d_t]`, *optional*): class features of the catalog's own query photos; the items' where
-            queries are synthesised from them.
+        query_cls (`[rows, d_t]`, *optional*): class features of the catalog's own query photos. Defaults to
+            `item_cls`, for queries that are synthesised from the item photos.
+
+    Example:
+        ```python
+        >>> teacher = TeacherFeatures(np.eye(4), np.zeros((4, 2, 2, 4)))
+        >>> query, item, valid = teacher.similarities({"rows": torch.tensor([3, 1])})
+        >>> item.shape, valid
+        (torch.Size([2, 4]), tensor([True, True]))
+
+        ```
     """
 
     def __init__(self, item_cls: np.ndarray, item_regions: np.ndarray, query_cls: np.ndarray | None = None):
         self.item_cls, self.item_regions, self.query_cls = item_cls, item_regions, query_cls
 
     def regions(self, rows: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:
-        """Region features `[b, r, r, d_t]` of catalog rows `[b]`, mirrored where the student's picture is, `[b]`."""
-        found = self._of(self.item_regions, rows)
-        return torch.where(flipped[:, None, None, None], found.flip(2), found)
+        """Return the region features of items.
+
+        Args:
+            rows (`[b]`): catalog rows.
+            flipped (`[b]`, boolean): items whose photo the student sees mirrored.
+
+        Returns:
+            Tensor `[b, r, r, d_t]`, mirrored where `flipped`.
+        """
+        regions = self._select(self.item_regions, rows)
+        return torch.where(flipped[:, None, None, None], regions.flip(2), regions)
 
     def similarities(self, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Query features and item features `[b, d_t]` of a batch's rows, and which of them there are, `[b]`."""
-        items = self._of(self.item_cls, batch["rows"])
-        queries = items if self.query_cls is None else self._of(self.query_cls, batch["rows"])
+        """Return the features from which the teacher's similarities are computed.
+
+        Args:
+            batch: a training batch with `rows` `[b]`, the catalog rows.
+
+        Returns:
+            Features of queries and of items, `[b, d_t]` each, and a mask `[b]` of the rows that have them.
+        """
+        items = self._select(self.item_cls, batch["rows"])
+        queries = items if self.query_cls is None else self._select(self.query_cls, batch["rows"])
         return queries, items, torch.ones_like(batch["rows"], dtype=torch.bool)
 
     @staticmethod
-    def _of(features: np.ndarray, rows: torch.Tensor) -> torch.Tensor:
+    def _select(features: np.ndarray, rows: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(np.asarray(features[rows.cpu().numpy()])).to(rows.device, torch.float32)
 
     @classmethod
@@ -74,21 +97,23 @@ class TeacherFeatures:
         batch_size: int = 64,
         show_progress: bool = False,
     ) -> "TeacherFeatures":
-        """
-        Features of a catalog from `folder`, computed and written there first where they are missing.
+        """Load the features of a catalog from `folder`; compute and write them first if they are missing.
 
         Args:
             folder: holds one sub-folder per catalog and teacher.
             teacher: any vision encoder with patch tokens; runs in eval mode, without gradients, in bfloat16.
-            crops: the target crop of each catalog row, RGB, of any size.
-            fingerprint: of the catalog and of how it was cropped.
+            crops: the target crop of each catalog row, of any mode and size.
+            fingerprint: identifies the catalog and the way its crops were made.
             image_size: side in pixels of the teacher's input, to which crops are squashed.
-            image_mean, image_std: of the teacher's preprocessing.
-            region_grid: r; the teacher's patch grid is averaged or interpolated to it.
-            query_photos: the catalog's own queries, where it has some.
+            image_mean: mean of the teacher's preprocessing, one value per channel for pixels in [0, 1].
+            image_std: standard deviation, likewise.
+            region_grid: r, to which the teacher's patch grid is averaged or interpolated.
+            query_photos: the catalog's own queries, if it has any.
+            batch_size: crops per forward pass.
+            show_progress: whether to show a progress bar.
 
         Raises:
-            ValueError: there are not as many query photos as crops.
+            ValueError: the number of query photos differs from the number of crops.
         """
         if query_photos is not None and len(query_photos) != len(crops):
             raise ValueError(f"{len(query_photos)} query photos were given for {len(crops)} crops.")
@@ -104,7 +129,7 @@ class TeacherFeatures:
         key = hashlib.blake2b(json.dumps(meta, sort_keys=True).encode(), digest_size=12).hexdigest()
         final = Path(folder) / f"teacher-{key}"
         if not (final / _META).is_file():
-            # Where there is something without it, someone's copy or deletion was interrupted.
+            # A folder without this file is left from an interrupted copy or deletion.
             shutil.rmtree(final, ignore_errors=True)
             prepare = _preprocess(image_size, image_mean, image_std)
             partial = final.with_name(f".partial-{final.name}-{os.getpid()}")
@@ -114,7 +139,7 @@ class TeacherFeatures:
                 if query_photos is not None:
                     _write(partial, "query", teacher, query_photos, prepare, None, batch_size, show_progress)
                 (partial / _META).write_text(json.dumps(meta, indent=2))
-                # Whole or not at all: another process may look for it, or have written it meanwhile.
+                # Renamed only when complete, since another process may look for it, or may have written it meanwhile.
                 try:
                     partial.rename(final)
                 except OSError:
@@ -130,7 +155,7 @@ class TeacherFeatures:
 
 
 def _weights_digest(model: PreTrainedModel) -> str:
-    config = {key: value for key, value in model.config.to_dict().items() if key not in _FORMALITIES}
+    config = {key: value for key, value in model.config.to_dict().items() if key not in _IRRELEVANT_KEYS}
     digest = hashlib.blake2b(json.dumps(config, sort_keys=True, default=str).encode(), digest_size=12)
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
@@ -160,7 +185,7 @@ def _write(
     batch_size: int,
     show_progress: bool,
 ) -> None:
-    """Writes `{kind}_cls.npy` and, with a `region_grid`, `{kind}_regions.npy`, of which memory holds one batch."""
+    """Write `{kind}_cls.npy` and, with a `region_grid`, `{kind}_regions.npy`, one batch at a time."""
     teacher.eval()
     files: dict[str, np.memmap] = {}
     for start in tqdm(range(0, len(photos), batch_size), desc="teacher", disable=not show_progress):
@@ -175,7 +200,7 @@ def _write(
             grid = F.interpolate(grid, size=(region_grid, region_grid), mode=mode)
             features["regions"] = grid.permute(0, 2, 3, 1)
         for name, values in features.items():
-            if name not in files:  # the first batch tells the widths
+            if name not in files:  # the widths are known from the first batch on
                 shape = (len(photos), *values.shape[1:])
                 path = folder / f"{kind}_{name}.npy"
                 files[name] = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)

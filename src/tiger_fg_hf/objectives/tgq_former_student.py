@@ -1,4 +1,4 @@
-"""The TGQ-Former student: the model's forward pass in the form that training needs."""
+"""The TGQ-Former student: the model in the form that training needs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,16 +6,17 @@ from typing import Any
 import torch
 from torch import nn
 
-# Columns of a batch: one listing of each pair, then the other.
+from .task import Student
+
+# Prefixes of a batch's columns: one listing of each pair, and the other.
 SIDES = ("first", "second")
 
 
-class TGQFormerStudent(nn.Module):
-    """
-    A [`TGQFormerModel`], or its `peft` wrapper, as training runs it: both listings of every pair in one forward.
+class TGQFormerStudent(Student):
+    """A [`TGQFormerModel`], or its `peft` wrapper, that embeds both listings of every pair in one forward pass.
 
     Args:
-        model: what is saved and used afterwards.
+        model: the model that is saved and used after training.
     """
 
     def __init__(self, model: nn.Module):
@@ -23,49 +24,54 @@ class TGQFormerStudent(nn.Module):
         self.model = model
 
     def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
-        """
+        """Embed both listings of every pair.
+
         Args:
-            batch: inputs of the model with `first_` and `second_` before their names, `[b, ...]` each; what else it
-                holds is for the loss alone.
+            batch: inputs of the model, `[b, ...]` each, with `first_` and `second_` before their names. Other columns
+                are ignored.
 
         Returns:
-            `first_embeds`, `second_embeds` `[b, D]`; where the connector has two streams, their means over queries
-            `first_metadata`, `first_exploratory`, `second_metadata`, `second_exploratory` `[b, d]`; `logit_scale`.
+            `first_embeds` and `second_embeds` `[b, D]`; if the connector has two streams, their means over queries,
+            `first_metadata`, `first_exploratory`, `second_metadata` and `second_exploratory` `[b, d]`; the scalar
+            `logit_scale`.
+
+        Raises:
+            ValueError: the batch has a column for one listing only.
         """
         columns = {name.partition("_")[2] for name in batch if name.partition("_")[0] in SIDES}
-        inputs = {column: _stacked(*(_column(batch, side, column) for side in SIDES)) for column in sorted(columns)}
+        inputs = {column: _stack(*(_column(batch, side, column) for side in SIDES)) for column in sorted(columns)}
         output = self.embed(inputs)
-        found = {"embeds": output.embeds}
+        pairs = {"embeds": output.embeds}
         connected = output.connector_output
         if connected is not None and connected.metadata is not None:
-            found |= {name: connected[name].mean(dim=1) for name in ("metadata", "exploratory")}
-        halves = {
+            pairs |= {name: connected[name].mean(dim=1) for name in ("metadata", "exploratory")}
+        sides = {
             f"{side}_{name}": half
-            for name, value in found.items()
+            for name, value in pairs.items()
             for side, half in zip(SIDES, value.chunk(2), strict=True)
         }
-        return {**halves, "logit_scale": output.logit_scale}
+        return {**sides, "logit_scale": output.logit_scale}
 
     def embed(self, inputs: dict[str, torch.Tensor]) -> Any:
-        """The model's output for both listings of every pair, `[2 b, ...]`."""
+        """Run the model on the listings of all pairs, first listings before second ones, `[2 b, ...]`."""
         return self.model(**inputs)
+
+    def after_step(self) -> None:
+        """Clamp the temperature to its bound, where its gradient still passes."""
+        self.model.clamp_logit_scale_()
 
 
 def _column(batch: Mapping[str, torch.Tensor], side: str, column: str) -> torch.Tensor:
-    """
-    Raises:
-        ValueError: the batch has the column for the other side alone.
-    """
     name = f"{side}_{column}"
     if name in batch:
         return batch[name]
-    if column == "image_mask":  # a processor gives one only where a picture is missing
+    if column == "image_mask":  # processors return one only if a photo is missing
         return torch.ones(len(batch[f"{side}_pixel_values"]), dtype=torch.bool, device=batch["item_ids"].device)
     raise ValueError(f"The batch lacks {name!r}, which it has for the other listing.")
 
 
-def _stacked(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Rows of both; texts are brought to one length with zeros, which their masks are at padding."""
+def _stack(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Stack the rows of both sides; pad texts to one length with zeros, as their masks have at padding."""
     if first.ndim == 2 and first.shape[1] != second.shape[1]:
         length = max(first.shape[1], second.shape[1])
         first, second = (nn.functional.pad(side, (0, length - side.shape[1])) for side in (first, second))

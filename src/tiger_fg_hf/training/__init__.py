@@ -1,1 +1,1 @@
-"""How it is learned: the Accelerate loop and its arguments."""
+"""Training: the Accelerate loop, what it is built from, and one recipe per method."""

@@ -1,32 +1,47 @@
-"""Checkpoints of a run: written whole or not at all, the last few kept, found again by their step."""
+"""Checkpoints of a run: complete or absent, only the last few kept, and ordered by step."""
 
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
+
+from .resume import guard_differences
 
 _STATE = "trainer_state.json"
 _NAME = re.compile(r"step-(\d+)")
 
 
 def checkpoint_steps(directory: Path) -> list[tuple[int, Path]]:
-    """Complete checkpoints in `directory` as (step, folder), oldest first."""
-    found = []
+    """List the complete checkpoints in `directory` as (step, folder), oldest first."""
+    checkpoints = []
     for folder in directory.glob("step-*"):
         name = _NAME.fullmatch(folder.name)
         if name and (folder / _STATE).is_file():
-            found.append((int(name[1]), folder))
-    return sorted(found)
+            checkpoints.append((int(name[1]), folder))
+    return sorted(checkpoints)
 
 
-def save_checkpoint(accelerator: Accelerator, directory: Path, step: int, state: dict, *, keep: int) -> Path:
-    """
-    Saves model, optimizer, schedule and random states after `step` optimizer steps; keeps the last `keep` up to it.
+def save_checkpoint(
+    accelerator: Accelerator, directory: Path, step: int, guard: Mapping[str, Any], *, keep: int
+) -> Path:
+    """Save model, optimizer, schedule and random states after `step` optimizer steps.
 
-    Everything goes to a folder of another name first, which is renamed when it is whole: a run that dies while saving
-    leaves nothing that [`checkpoint_steps`] would take for a checkpoint.
+    Everything is written to a hidden folder that is renamed once it is complete, so a run that dies while saving
+    leaves nothing that [`checkpoint_steps`] would list.
+
+    Args:
+        accelerator: The accelerator of the run.
+        directory: Folder of the run's checkpoints.
+        step: Optimizer steps done.
+        guard: What must be equal when the run is resumed, by name; values are JSON.
+        keep: Number of checkpoints to keep, counting back from this one.
+
+    Returns:
+        The folder of the checkpoint.
     """
     final = directory / f"step-{step:08d}"
     partial = directory / f".partial-{final.name}"
@@ -37,38 +52,50 @@ def save_checkpoint(accelerator: Accelerator, directory: Path, step: int, state:
     accelerator.save_state(str(partial), safe_serialization=True)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        (partial / _STATE).write_text(json.dumps({"step": step, **state}, indent=2))
+        (partial / _STATE).write_text(json.dumps({"step": step, "guard": dict(guard)}, indent=2))
         if final.exists():
             _remove(final)
         partial.rename(final)
-        # A run resumed at an earlier step than its last finds later checkpoints here; they must not cost it its own.
-        for _, folder in [found for found in checkpoint_steps(directory) if found[0] <= step][:-keep]:
+        # A run resumed from an early step finds later checkpoints here: they must not displace its own.
+        for _, folder in [entry for entry in checkpoint_steps(directory) if entry[0] <= step][:-keep]:
             _remove(folder)
     accelerator.wait_for_everyone()
     return final
 
 
 def _remove(folder: Path) -> None:
-    # What marks it as complete goes first: a run that dies here must not leave half a checkpoint behind.
+    # The file that marks a checkpoint as complete goes first, in case the run dies here.
     (folder / _STATE).unlink(missing_ok=True)
     shutil.rmtree(folder)
 
 
-def load_checkpoint(accelerator: Accelerator, folder: Path, expected: dict) -> int:
-    """
-    Restores what [`save_checkpoint`] saved and returns its step.
+def load_checkpoint(accelerator: Accelerator, folder: Path, guard: Mapping[str, Any]) -> int:
+    """Restore what [`save_checkpoint`] saved.
+
+    Args:
+        accelerator: The accelerator of the run, with everything prepared and registered.
+        folder: Folder of the checkpoint.
+        guard: What must be equal to the guard saved with the checkpoint.
+
+    Returns:
+        The optimizer steps done.
 
     Raises:
-        ValueError: the checkpoint belongs to a run whose data order or schedule differ from `expected`.
-        FileNotFoundError: `folder` is no complete checkpoint.
+        FileNotFoundError: If `folder` is not a complete checkpoint.
+        ValueError: If the guards differ (every difference is named), or the checkpoint is of an earlier version of
+            this package, which recorded less.
     """
     path = folder / _STATE
     if not path.is_file():
-        raise FileNotFoundError(f"'{folder}' is no complete checkpoint: it has no {_STATE}.")
+        raise FileNotFoundError(f"'{folder}' is not a complete checkpoint: it has no {_STATE}.")
     state = json.loads(path.read_text())
-    differing = {key: (state.get(key), value) for key, value in expected.items() if state.get(key) != value}
-    if differing:
-        told = ", ".join(f"{key}: {saved!r} there, {now!r} now" for key, (saved, now) in differing.items())
-        raise ValueError(f"'{folder}' cannot be resumed exactly with these arguments ({told}).")
+    if not isinstance(state.get("guard"), dict):
+        raise ValueError(
+            f"'{folder}' was saved by an earlier version of tiger_fg_hf, which did not record all arguments, so the "
+            "run cannot be resumed exactly. Start a new run in another --output_dir."
+        )
+    differences = guard_differences(state["guard"], guard)
+    if differences:
+        raise ValueError(f"'{folder}' cannot be resumed exactly with these arguments ({', '.join(differences)}).")
     accelerator.load_state(str(folder))
     return state["step"]

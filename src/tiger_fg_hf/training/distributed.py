@@ -1,11 +1,11 @@
-"""One differentiable gather for contrastive losses over processes."""
+"""A differentiable gather for contrastive losses over processes."""
 
 import torch
 import torch.distributed as dist
 
 
 class _GatherWithGrad(torch.autograd.Function):
-    """All-gather whose backward adds up what every process says of this process's rows."""
+    """All-gather whose backward pass sums every process's gradient of this process's rows."""
 
     @staticmethod
     def forward(ctx, tensor: torch.Tensor) -> torch.Tensor:
@@ -16,18 +16,23 @@ class _GatherWithGrad(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: torch.Tensor) -> torch.Tensor:
-        # A copy: autograd may have handed the same gradient to another node, which must not see the sum.
+        # A copy, because autograd may have handed the same gradient to another node, which must not see the sum.
         grad = grad.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(grad)
         return grad.chunk(dist.get_world_size())[dist.get_rank()]
 
 
 def gather_with_grad(tensor: torch.Tensor) -> torch.Tensor:
-    """
-    Concatenates `tensor` `[b, ...]` of every process to `[world * b, ...]` in rank order; gradients flow back exactly.
+    """Concatenate the tensors of all processes in rank order; gradients flow back exactly.
 
-    With DistributedDataParallel's mean over processes, a loss that each process takes over its own rows against the
-    gathered ones has the gradient of the mean loss over the whole batch. Every process must hold as many rows.
+    DistributedDataParallel averages gradients over processes. A loss that each process computes for its own rows
+    against all gathered rows therefore has the gradient of the mean loss over the whole batch.
+
+    Args:
+        tensor: `[b, ...]`, with the same number of rows on every process.
+
+    Returns:
+        `[world_size * b, ...]`; `tensor` itself where there is one process.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return tensor

@@ -10,32 +10,32 @@ from accelerate.utils import send_to_device
 from torch.utils.checkpoint import get_device_states, set_device_states
 
 from ..objectives.batch import select_rows
-from ..objectives.tiger_fg import TigerFGTask
+from ..objectives.task import Task
 
 
 class GradCache:
-    """
-    Computes a loss over a whole batch and its gradients, with the graph of one chunk of rows at a time.
+    """Computes the loss of a whole batch and its gradients, with the graph of only one chunk of rows in memory.
 
-    Each chunk runs twice: first without graph, for its representations, of which the loss is taken over the whole
-    batch and differentiated; then again, from the same random state and with graph, for the parameters' share of that
-    gradient. Loss and gradients are those of one graph over the same chunks. With dropout its masks are those of
-    chunks, so a chunk of another size gives another, equally random, step.
+    Each chunk runs twice. The first pass computes its representations without a graph; the loss is taken over those
+    of the whole batch and differentiated with respect to them. The second pass repeats the chunk with a graph, from
+    the same random state, and propagates its share of that gradient to the parameters. Loss and gradients equal those
+    of one graph over the same chunks. Dropout masks are drawn per chunk, so another chunk size gives another, equally
+    random, step.
 
-    Pictures stay where the batch has them and go to the device a chunk at a time; everything else goes as a whole.
+    Pictures stay where the batch has them and move to the device one chunk at a time; everything else moves at once.
 
     Args:
-        accelerator: that of the run. Gradients are scaled and divided as its `backward` does, and reduced over
-            processes once, with the last chunk.
-        task: gives `represent` and `loss`; its student may be wrapped.
-        rows: pairs of a chunk.
-        select: takes rows of a batch, as [`select_rows`] does.
+        accelerator: The accelerator of the run. Gradients are scaled and divided as its `backward` does, and reduced
+            over processes once, with the last chunk.
+        task: Provides `represent` and `loss`; its student may be wrapped.
+        rows: Pairs per chunk.
+        select: Takes rows of a batch, as [`select_rows`] does.
     """
 
     def __init__(
         self,
         accelerator: Accelerator,
-        task: TigerFGTask,
+        task: Task,
         rows: int,
         *,
         select: Callable[[Mapping[str, Any], slice], dict[str, Any]] = select_rows,
@@ -43,14 +43,13 @@ class GradCache:
         self.accelerator, self.task, self.rows, self.select = accelerator, task, rows, select
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        """
-        Adds the gradients of the loss of `batch` to those of the parameters.
+        """Add the gradients of the loss of `batch` to those of the parameters.
 
         Args:
-            batch: as [`TigerFGTask`] takes it, on any device; every process holds as many rows.
+            batch: A batch of the task, on any device, with the same number of rows on every process.
 
         Returns:
-            What `task.loss` returns, detached.
+            The task's losses, detached.
         """
         size = len(batch["item_ids"])
         chunks = [slice(start, min(start + self.rows, size)) for start in range(0, size, self.rows)]
@@ -60,7 +59,7 @@ class GradCache:
                 states.append(self._random_state())
                 parts.append(self._represent(batch, chunk))
         representations = {
-            # What has no rows, a temperature, is the same in every chunk.
+            # A scalar, such as the temperature, is the same in every chunk.
             name: torch.cat([part[name] for part in parts]) if value.ndim else value.detach()
             for name, value in parts[0].items()
         }
@@ -82,7 +81,7 @@ class GradCache:
         return {name: value.detach() for name, value in losses.items()}
 
     def _backward(self, batch: Mapping[str, Any], chunk: slice, gradients: Mapping[str, torch.Tensor]) -> None:
-        """In a function of its own, so that nothing of a chunk's graph outlives it."""
+        """Backpropagate one chunk; a function of its own, so that nothing of the chunk's graph outlives it."""
         outputs = self._represent(batch, chunk)
         reached = [
             (outputs[name], gradient[chunk] if gradient.ndim else gradient)
@@ -90,7 +89,7 @@ class GradCache:
             if outputs[name].requires_grad
         ]
         if reached:
-            # Not `accelerator.backward`: the gradients of the representations are scaled already.
+            # Not `accelerator.backward`: the gradients of the representations are already scaled.
             torch.autograd.backward(*zip(*reached, strict=True))
 
     def _represent(self, batch: Mapping[str, Any], chunk: slice) -> dict[str, torch.Tensor]:
@@ -98,7 +97,7 @@ class GradCache:
         return self.task.represent(rows)
 
     def _random_state(self) -> tuple[torch.Tensor, tuple[list[int], list[torch.Tensor]]]:
-        """State of torch's generators: the CPU's, and that of the run's device."""
+        """Return the state of torch's generators on the CPU and on the run's device."""
         return torch.get_rng_state(), get_device_states(torch.empty(0, device=self.accelerator.device))
 
     def _set_random_state(self, state: tuple[torch.Tensor, tuple[list[int], list[torch.Tensor]]]) -> None:

@@ -1,29 +1,33 @@
-"""Orders of the rows that bring hard negatives, or listings of one product, into one batch."""
+"""Row orders that bring hard negatives, or listings of one product, into the same batch."""
 
 import numpy as np
 import torch
 
 
 class HardBatchOrder:
-    """
-    A permutation of the rows for each epoch, in which rows that belong together share a batch.
+    """Permutes the rows for each epoch so that rows which belong together share a batch.
 
-    Rows are taken in random order. Each comes with the rows of its product that are left, then with its neighbours
-    that are left and theirs, until the batch is full; what did not fit follows in a later batch. The more rows are
-    taken, the fewer neighbours are left, so whole batches are shuffled in the end: hard ones come at any time. Each
-    row occurs once.
+    Rows are taken in random order. Each is followed by the remaining rows of its product, then by its remaining
+    neighbours and the rows of theirs, until the batch is full; whatever does not fit comes in a later batch. As fewer
+    and fewer neighbours remain, early batches are harder than late ones; whole batches are therefore shuffled at the
+    end. Each row occurs once.
 
     Args:
-        num_rows: rows of the dataset.
-        batch_size: rows of the global batch.
-        neighbours (`[num_rows, m]`, integer, *optional*): rows that are hard negatives of each row, hardest first,
-            padded with -1, as [`mine_hard_negatives`] gives them for queries and items of the same rows.
-        item_ids (`[num_rows]`, integer, *optional*): product of each row; rows of one product are then adjacent,
-            unless the batch ends between them.
-        seed: of the orders.
+        num_rows: Rows of the dataset.
+        batch_size: Rows of the global batch.
+        neighbours: `[num_rows, m]` integer, hard negatives of each row, hardest first, padded with -1, as
+            [`mine_hard_negatives`] returns them for queries and items of the same rows.
+        item_ids: `[num_rows]` integer, product of each row. Rows of one product are then adjacent, unless the batch
+            ends between them.
+        seed: Seed of the orders.
 
     Raises:
-        ValueError: neither neighbours nor item ids are given, or they do not fit the rows.
+        ValueError: If neither neighbours nor item ids are given, or they do not fit the rows.
+
+    Example:
+        >>> order = HardBatchOrder(4, 2, item_ids=torch.tensor([0, 1, 0, 1]))
+        >>> sorted(order(0).view(2, 2).remainder(2).tolist())  # rows of one product share a batch
+        [[0, 0], [1, 1]]
     """
 
     def __init__(
@@ -47,14 +51,14 @@ class HardBatchOrder:
         self.num_rows, self.batch_size, self.seed = num_rows, batch_size, seed
         self._neighbours = None if neighbours is None else neighbours.cpu().numpy()
         if item_ids is not None:
-            # Rows sorted by product; those of product p are from starts[p] to starts[p + 1].
+            # Rows sorted by product: those of product p are from starts[p] to starts[p + 1].
             _, self._product, counts = np.unique(item_ids.cpu().numpy(), return_inverse=True, return_counts=True)
             self._by_product = np.argsort(self._product, kind="stable")
             self._starts = np.concatenate([[0], counts.cumsum()])
         self._has_products = item_ids is not None
 
     def __call__(self, epoch: int) -> torch.Tensor:
-        """The order of an epoch, `[num_rows]` int64: a pure function of seed and epoch."""
+        """Return the order of an epoch, `[num_rows]` int64, a pure function of seed and epoch."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         placed = np.zeros(self.num_rows, dtype=bool)
         order: list[int] = []
@@ -62,18 +66,18 @@ class HardBatchOrder:
             if placed[row]:
                 continue
             room = self.batch_size - len(order) % self.batch_size
-            for company in self._company(row):
-                if room and not placed[company]:
-                    placed[company] = True
-                    order.append(company)
+            for related in self._related(row):
+                if room and not placed[related]:
+                    placed[related] = True
+                    order.append(related)
                     room -= 1
-        whole = self.num_rows // self.batch_size * self.batch_size
-        batches = torch.tensor(order[:whole], dtype=torch.int64).view(-1, self.batch_size)
+        full = self.num_rows // self.batch_size * self.batch_size
+        batches = torch.tensor(order[:full], dtype=torch.int64).view(-1, self.batch_size)
         shuffled = batches[torch.randperm(len(batches), generator=generator)]
-        return torch.cat([shuffled.flatten(), torch.tensor(order[whole:], dtype=torch.int64)])
+        return torch.cat([shuffled.flatten(), torch.tensor(order[full:], dtype=torch.int64)])
 
-    def _company(self, row: int) -> list[int]:
-        """A row, the other rows of its product, then its neighbours and theirs; rows may occur twice."""
+    def _related(self, row: int) -> list[int]:
+        """List a row, the other rows of its product, then its neighbours and the rows of theirs, with repetitions."""
         rows = [row]
         if self._neighbours is not None:
             rows += [other for other in self._neighbours[row].tolist() if other >= 0]

@@ -1,4 +1,4 @@
-"""Several processes on CPU: what `accelerate launch --cpu --num_processes N` asks for and does not start by itself."""
+"""Starts the CPU processes that `accelerate launch --cpu --num_processes N` is asked for but does not start."""
 
 import logging
 import os
@@ -14,36 +14,39 @@ logger = logging.getLogger(__name__)
 _RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 
 
-def start_cpu_processes(script: str, arguments: list[str]) -> bool:
-    """
-    Runs `script` in as many processes as `accelerate launch --cpu --num_processes N` was asked for.
+def start_cpu_processes(program: str, arguments: list[str]) -> bool:
+    """Run a program in as many processes as `accelerate launch --cpu --num_processes N` was asked for.
 
-    Without MPI, Accelerate 1.x starts one process on CPU whatever N is, and says nothing. Here torch's own launcher
-    starts them. To be called before anything else, in the process that Accelerate started.
+    Without MPI, Accelerate 1.x silently starts one process on CPU whatever N is. This starts them with torch's own
+    launcher. Call it first thing in the process that Accelerate started.
 
     Args:
-        script: path of the program.
-        arguments: its command line.
+        program: Path of the script, or, without `.py`, name of the module that `accelerate launch -m` runs.
+        arguments: Its command line.
 
     Returns:
-        Whether it ran in processes of its own; the caller is then done.
+        Whether the program ran in processes of its own, which leaves nothing to do for the caller.
     """
     several = "MASTER_ADDR" in os.environ and os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1")
     if not several or any(name in os.environ for name in _RANKS):
         return False
-    processes = _processes_asked_for()
+    processes = _requested_processes(program)
     if processes is None:
-        logger.warning("Accelerate starts several CPU processes only by MPI: this run has ONE. Use torchrun for more.")
+        logger.warning(
+            "Accelerate starts several CPU processes only through MPI: this run has one. Use torchrun for more."
+        )
         return False
-    run.main(["--standalone", f"--nproc_per_node={processes}", script, *arguments])
+    module = [] if program.endswith(".py") else ["--module"]
+    run.main(["--standalone", f"--nproc_per_node={processes}", *module, program, *arguments])
     return True
 
 
-def _processes_asked_for() -> int | None:
-    """`--num_processes` of the `accelerate launch` that is this process's parent; it is passed on in no other way."""
+def _requested_processes(program: str) -> int | None:
+    """Read `--num_processes` off the parent process, `accelerate launch`, which passes it on in no other way."""
     parent = psutil.Process().parent()
     command = [] if parent is None else parent.cmdline()
     if "launch" not in command:
         return None
     launch = launch_command_parser().parse_args(command[command.index("launch") + 1 :])
-    return launch.num_processes if launch.training_script in sys.argv[0] else None
+    runs_this = launch.training_script == program if launch.module else launch.training_script in sys.argv[0]
+    return launch.num_processes if runs_this else None

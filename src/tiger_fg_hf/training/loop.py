@@ -1,4 +1,4 @@
-"""The training loop: Accelerate, exact data order, logging, evaluation, checkpoints."""
+"""The training loop: Accelerate, an exact data order, logging, evaluation, checkpoints."""
 
 import logging
 import math
@@ -15,53 +15,41 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
-from transformers import PreTrainedModel, get_cosine_schedule_with_warmup
+from transformers import get_cosine_schedule_with_warmup
 
-from ..objectives.tiger_fg import TigerFGTask
-from ..objectives.tiger_fg_student import TigerFGStudent
+from ..objectives.task import Student, Task
 from .arguments import TrainArguments
 from .checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
 from .distributed import gather_with_grad
 from .grad_cache import GradCache
 from .meter import Meter
 from .optimizer import build_optimizer
+from .resume import guarded_arguments
 from .run_folder import History, describe_device, record_session
 from .sampler import EpochBatchSampler
 
 logger = logging.getLogger(__name__)
 
-# Arguments that optimizer, schedule and average would restore from a checkpoint, or that its numbers depend on.
-_FIXED = (
-    "seed",
-    "max_steps",
-    "gradient_accumulation_steps",
-    "warmup_ratio",
-    "backbone_lr",
-    "head_lr",
-    "layer_decay",
-    "weight_decay",
-    "max_grad_norm",
-    "ema_decay",
-    "grad_cache_chunk",
-    "mixed_precision",
-    "compile",
-)
-
 
 class MakeTask(Protocol):
-    """Builds the task around the student as it is wrapped for this run; see [`TigerFGTask`] for the arguments."""
+    """Builds the task of a run around its student, which may be wrapped for distributed training."""
 
-    def __call__(
-        self, student: nn.Module, *, gather: Callable[[torch.Tensor], torch.Tensor], rank: int
-    ) -> TigerFGTask: ...
+    def __call__(self, student: nn.Module, *, gather: Callable[[torch.Tensor], torch.Tensor], rank: int) -> Task:
+        """Build the task.
+
+        Args:
+            student: The student, plain or wrapped.
+            gather: Differentiable concatenation over processes in rank order, `[b, ...] -> [B, ...]`.
+            rank: Index of this process.
+        """
+        ...
 
 
 def build_accelerator(args: TrainArguments) -> Accelerator:
-    """
-    Accelerator of a run; also sets the seed of weights and dropout, alike on every process.
+    """Build the accelerator of a run, and seed initial weights and dropout equally on every process.
 
     Raises:
-        ImportError: the package of `--tracker` is missing.
+        ImportError: If the package of `--tracker` is missing.
     """
     if args.tracker == "wandb" and not is_wandb_available():
         raise ImportError("--tracker wandb needs the package 'wandb': pip install 'tiger-fg-hf[wandb]'.")
@@ -73,48 +61,55 @@ def build_accelerator(args: TrainArguments) -> Accelerator:
         project_config=ProjectConfiguration(project_dir=args.output_dir, logging_dir=f"{args.output_dir}/logs"),
         # None leaves it to `accelerate launch --dynamo_backend`.
         dynamo_backend=None if args.compile == "no" else args.compile,
-        # Backbones bring weights that retrieval never uses (mask tokens, pooling heads of text encoders).
+        # Backbones have weights that retrieval never uses (mask tokens, pooling heads of text encoders).
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
 
 
 def train(
     accelerator: Accelerator,
-    student: TigerFGStudent,
+    student: Student,
     dataset: Dataset,
     collator: Callable[[list[dict]], dict[str, Any]],
     args: TrainArguments,
     make_task: MakeTask,
     *,
     num_workers: int = 0,
-    evaluate: Callable[[PreTrainedModel], dict[str, float]] | None = None,
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
     frozen: Sequence[nn.Module] = (),
     sampling: Mapping[str, Any] | None = None,
     fixed: Mapping[str, Any] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """
-    Trains `student.model` in place and returns the history of the run, which `output_dir/history.jsonl` holds too.
+    """Train `student.model` in place.
 
-    With `--ema_decay`, the moving average of the weights is what is evaluated and what `student.model` holds in the
-    end; checkpoints hold both.
+    With `--ema_decay`, the moving average of the weights is what is evaluated and what `student.model` holds at the
+    end; checkpoints hold both. The caller ends the accelerator (`accelerator.end_training()`) once it no longer needs
+    the other processes.
 
     Args:
-        dataset: returns a pair for a key of [`EpochBatchSampler`]; the same key gives the same pair.
-        collator: makes the batch of [`TigerFGTask`] of a list of pairs.
-        make_task: builds the task around the student as this run wraps it.
-        evaluate: called with the bare model every `eval_every` steps, on the main process alone; others may give None.
-        frozen: modules that stay in eval mode, as [`freeze`] returns them.
-        sampling: further arguments of [`EpochBatchSampler`].
-        fixed: what else, by name, must be the same when the run is resumed, as it changes the data or the loss; JSON.
-        facts: what else `output_dir/run.json` tells of this session; JSON.
+        accelerator: From [`build_accelerator`].
+        student: The student to train.
+        dataset: Returns a pair for a key of [`EpochBatchSampler`], the same pair for the same key.
+        collator: Makes the task's batch of a list of pairs.
+        args: Arguments of the run.
+        make_task: Builds the task around the student as this run wraps it.
+        num_workers: Processes that prepare batches.
+        evaluate: Called with the bare model every `eval_every` steps, on the main process only; other processes may
+            pass None.
+        frozen: Modules that stay in eval mode, as [`freeze`] returns them.
+        sampling: Further arguments of [`EpochBatchSampler`].
+        fixed: What else must be equal when the run is resumed, by name, in addition to `args`, the number of rows
+            and the number of processes; values are JSON.
+        facts: What else `output_dir/run.json` records of this session; values are JSON.
 
-    The caller ends the accelerator, `accelerator.end_training()`, once it needs the other processes no more.
+    Returns:
+        `steps`, `seconds`, and `history`, the entries of `output_dir/history.jsonl`.
 
     Raises:
-        ValueError: the batch exceeds the dataset, nothing is trainable, or a checkpoint does not fit.
-        FileExistsError: `output_dir` holds checkpoints of another run, and this one is not to resume.
-        FloatingPointError: a loss or a gradient is no longer finite; no checkpoint holds what came of it.
+        ValueError: If the batch exceeds the dataset, nothing is trainable, or a checkpoint does not fit.
+        FileExistsError: If `output_dir` holds checkpoints of another run, and this run does not resume.
+        FloatingPointError: If a loss or a gradient is no longer finite; no checkpoint is saved after that.
     """
     output_dir = Path(args.output_dir)
     optimizer = build_optimizer(
@@ -124,7 +119,7 @@ def train(
         weight_decay=args.weight_decay,
         layer_decay=args.layer_decay,
     )
-    # Accelerate steps a prepared schedule once a process; ours counts optimizer steps, so it is only registered.
+    # Only registered, not prepared: Accelerate would step it once per process.
     schedule = get_cosine_schedule_with_warmup(optimizer, round(args.warmup_ratio * args.max_steps), args.max_steps)
     average = _average_of(student.model, args.ema_decay, accelerator.device) if args.ema_decay else None
     wrapped, optimizer = accelerator.prepare(student, optimizer)
@@ -135,18 +130,18 @@ def train(
         GradCache(accelerator, task, args.grad_cache_chunk) if chunked else partial(_backward, accelerator, task)
     )
 
-    order = {
-        "rows": len(dataset),
-        "global_batch_size": args.batch_size * accelerator.num_processes,
+    guard = {
+        "rows": len(dataset),  # type: ignore[arg-type]
         "num_processes": accelerator.num_processes,
-        **{name: getattr(args, name) for name in _FIXED},
+        **guarded_arguments(args),
         **(fixed or {}),
     }
     checkpoints = output_dir / "checkpoints"
-    step = _resume(accelerator, checkpoints, args.resume, order)
+    step = _resume(accelerator, checkpoints, args.resume, guard)
+    global_batch_size = args.batch_size * accelerator.num_processes
     sampler = EpochBatchSampler(
-        order["rows"],
-        order["global_batch_size"],
+        guard["rows"],
+        global_batch_size,
         args.max_steps * args.gradient_accumulation_steps,
         seed=args.seed,
         rank=accelerator.process_index,
@@ -154,16 +149,16 @@ def train(
         start=step * args.gradient_accumulation_steps,
         **(sampling or {}),
     )
-    # Not prepared by Accelerate: the sampler hands each process its slice already.
+    # Not prepared by Accelerate: the sampler already gives each process its slice.
     loader = DataLoader(
         dataset,
         batch_sampler=sampler,
         collate_fn=collator,
         num_workers=num_workers,
         pin_memory=accelerator.device.type == "cuda",
-        # Batches that need chunks are large ones: fewer of them wait in memory.
+        # Batches that need chunks are large, so fewer of them wait in memory.
         prefetch_factor=(1 if chunked else 4) if num_workers else None,
-        # Else the loader draws from dropout's generator as it starts, once more in a resumed run than in another.
+        # Without its own generator the loader would draw from dropout's when it starts, once more after a resume.
         generator=torch.Generator(),
     )
     if args.tracker != "none":
@@ -190,7 +185,7 @@ def train(
         disable=not (args.progress and accelerator.is_local_main_process),
     )
     _set_train_mode(student, frozen)
-    meter = Meter(accelerator, order["global_batch_size"] * args.gradient_accumulation_steps)
+    meter = Meter(accelerator, global_batch_size * args.gradient_accumulation_steps)
     batches = iter(loader)
     while step < args.max_steps:
         for _ in range(args.gradient_accumulation_steps):
@@ -202,6 +197,7 @@ def train(
                 optimizer.step()
                 optimizer.zero_grad()
         if not optimizer.step_was_skipped:  # float16 overflows now and then until its scale has settled
+            student.after_step()
             meter.add({"grad_norm": norm})
             if average is not None:
                 average.update_parameters(student.model)
@@ -211,7 +207,7 @@ def train(
         bar.update()
 
         saving = bool(args.save_every) and step % args.save_every == 0 and step < args.max_steps
-        # Also before a checkpoint: it must not hold what is not finite, and no mean spans it, resumed there or not.
+        # Also before a checkpoint, so that it holds only finite weights and no mean spans it in a resumed run.
         if step % args.log_every == 0 or step == args.max_steps or saving:
             means = meter.means()
             if not all(map(math.isfinite, means.values())):
@@ -220,7 +216,6 @@ def train(
             bar.set_postfix(loss=f"{means['loss']:.3f}", wait=f"{means['waiting_for_data']:.0%}")
             _record(accelerator, history, {"step": step, **{f"train/{name}": value for name, value in means.items()}})
         if args.eval_every and step % args.eval_every == 0:
-            # Only the main process needs an `evaluate`; all of them wait.
             if accelerator.is_main_process and evaluate is not None:
                 with torch.random.fork_rng(devices=[]):  # loaders draw from dropout's generator
                     metrics = evaluate(student.model if average is None else average.module)
@@ -229,7 +224,7 @@ def train(
             accelerator.wait_for_everyone()
             _set_train_mode(student, frozen)
         if saving:
-            save_checkpoint(accelerator, checkpoints, step, order, keep=args.save_total_limit)
+            save_checkpoint(accelerator, checkpoints, step, guard, keep=args.save_total_limit)
     bar.close()
     seconds = meter.seconds
     if average is not None:
@@ -238,21 +233,21 @@ def train(
     return {"steps": step, "seconds": seconds, "history": [] if history is None else history.entries}
 
 
-def _average_of(model: PreTrainedModel, decay: float, device: torch.device) -> AveragedModel:
-    """Moving average of a model's weights, which begins at those after the first step."""
+def _average_of(model: nn.Module, decay: float, device: torch.device) -> AveragedModel:
+    """Return a moving average of a model's weights, which begins at those after the first step."""
     average = AveragedModel(model, device=device, multi_avg_fn=get_ema_multi_avg_fn(decay))
     average.requires_grad_(False).eval()
     return average
 
 
-def _backward(accelerator: Accelerator, task: TigerFGTask, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Loss and gradients of a batch at once; see [`GradCache`] for the other way."""
+def _backward(accelerator: Accelerator, task: Task, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Compute loss and gradients of a batch in one graph; [`GradCache`] does it in chunks."""
     losses = task(send_to_device(batch, accelerator.device, non_blocking=True))
     accelerator.backward(losses["loss"])
     return losses
 
 
-def _count_parameters(student: TigerFGStudent) -> dict[str, int]:
+def _count_parameters(student: nn.Module) -> dict[str, int]:
     parameters = list(student.parameters())
     return {
         "total": sum(parameter.numel() for parameter in parameters),
@@ -260,7 +255,8 @@ def _count_parameters(student: TigerFGStudent) -> dict[str, int]:
     }
 
 
-def _resume(accelerator: Accelerator, checkpoints: Path, resume: str | None, order: dict) -> int:
+def _resume(accelerator: Accelerator, checkpoints: Path, resume: str | None, guard: Mapping[str, Any]) -> int:
+    """Load the checkpoint that `--resume` asks for; return the steps done, 0 in a new run."""
     if resume is None:
         if checkpoint_steps(checkpoints):
             raise FileExistsError(
@@ -269,12 +265,12 @@ def _resume(accelerator: Accelerator, checkpoints: Path, resume: str | None, ord
             )
         return 0
     if resume != "auto":
-        return load_checkpoint(accelerator, Path(resume), order)
-    found = checkpoint_steps(checkpoints)
-    if not found:
+        return load_checkpoint(accelerator, Path(resume), guard)
+    existing = checkpoint_steps(checkpoints)
+    if not existing:
         logger.info("No checkpoint in '%s': the run starts at step 0.", checkpoints)
         return 0
-    return load_checkpoint(accelerator, found[-1][1], order)
+    return load_checkpoint(accelerator, existing[-1][1], guard)
 
 
 def _set_train_mode(student: nn.Module, frozen: Sequence[nn.Module]) -> None:

@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, arXiv 2106.09685) on TGQ-Former's language model, by `peft`."""
+"""Low-rank adapters (LoRA, arXiv 2106.09685) on TGQ-Former's language model, with `peft`."""
 
 from typing import TYPE_CHECKING
 
@@ -10,25 +10,26 @@ from ..models.modeling_tgq_former import TGQFormerModel
 if TYPE_CHECKING:
     from peft import PeftModel
 
-# Trained whole and saved beside the adapters.
-_WHOLE = ("connector", "late_fusion", "temperature")
+# Fully trained, and saved with the adapters.
+_FULLY_TRAINED = ("connector", "late_fusion", "temperature")
 
 
 def add_lora(model: TGQFormerModel, *, rank: int = 16, alpha: int = 32, dropout: float = 0.0) -> "PeftModel":
-    """
-    Wraps `model` so that adapters on all linear layers of the language model's blocks learn, and the connector whole.
+    """Wrap a model to train adapters on all linear layers of the language model's blocks, and the whole connector.
 
     `save_pretrained` of the result writes the adapters with the connector and the temperature,
-    `peft.PeftModel.from_pretrained(model, folder)` reads them back onto the model they were made for, and
-    `merge_and_unload()` gives a [`TGQFormerModel`] without adapters for deployment.
+    `peft.PeftModel.from_pretrained(model, folder)` loads them onto the model they were made for, and
+    `merge_and_unload()` returns a [`TGQFormerModel`] without adapters for deployment.
 
     Args:
-        rank, alpha: r and α; an adapter adds `α / r · B A x`.
-        dropout: of the adapters' inputs.
+        model: The model.
+        rank: Rank `r` of the adapters, which add `alpha / r · B A x`.
+        alpha: Their scale `alpha`.
+        dropout: Dropout of the adapters' inputs.
 
     Raises:
-        ImportError: `peft` is missing.
-        ValueError: `rank` is not positive, or the language model has no blocks of linear layers.
+        ImportError: If `peft` is missing.
+        ValueError: If `rank` is not positive, or the language model has no blocks of linear layers.
     """
     if not is_peft_available():
         raise ImportError("LoRA needs the package 'peft': pip install 'tiger-fg-hf[lora]'.")
@@ -37,7 +38,7 @@ def add_lora(model: TGQFormerModel, *, rank: int = 16, alpha: int = 32, dropout:
     from peft import LoraConfig, get_peft_model
 
     config = model.language_model.config
-    # ALBERT's layers are one and the same in each group.
+    # ALBERT repeats one layer in each group.
     layers = getattr(config, "num_hidden_groups", config.num_hidden_layers)
     blocks = [
         path
@@ -56,6 +57,6 @@ def add_lora(model: TGQFormerModel, *, rank: int = 16, alpha: int = 32, dropout:
         lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules=targets,
-        modules_to_save=[name for name in _WHOLE if getattr(model, name) is not None],
+        modules_to_save=[name for name in _FULLY_TRAINED if getattr(model, name) is not None],
     )
     return get_peft_model(model, adapters)

@@ -1,4 +1,4 @@
-"""What a run logs of its steps: means over processes, its pace, and how long it waited for data."""
+"""What a run logs of its steps: means over processes, its pace, and the time it waits for data."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -11,12 +11,11 @@ T = TypeVar("T")
 
 
 class Meter:
-    """
-    Sums values step by step, on their device, and gives their means.
+    """Sums values step by step, on their device, and returns their means.
 
     Args:
-        accelerator: over whose processes the means are taken.
-        pairs_per_step: over all processes.
+        accelerator: Its processes are what means are taken over.
+        pairs_per_step: Pairs per optimizer step, over all processes.
     """
 
     def __init__(self, accelerator: Accelerator, pairs_per_step: int):
@@ -28,26 +27,28 @@ class Meter:
 
     @property
     def seconds(self) -> float:
+        """Seconds since the start."""
         return time.perf_counter() - self.started
 
     def next_of(self, batches: Iterator[T]) -> T:
-        """The next batch; the time it takes counts as waiting."""
+        """Return the next batch, and count the time it takes as waiting."""
         begin = time.perf_counter()
         batch = next(batches)
         self.waited += time.perf_counter() - begin
         return batch
 
     def add(self, values: Mapping[str, torch.Tensor], share: float = 1.0) -> None:
-        """Adds scalars of one step, or of that share of a step."""
+        """Add scalars of one step, or of a `share` of it."""
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.detach() * share
 
     def end_step(self) -> None:
+        """Count a step."""
         self.steps += 1
         self._steps_since += 1
 
     def means(self) -> dict[str, float]:
-        """Means over the steps since this was last asked, and over processes, by name."""
+        """Return the means over processes and over the steps since the last call, by name."""
         means = {
             name: self.accelerator.reduce(value, reduction="mean").item() / self._steps_since
             for name, value in sorted(self._sums.items())
@@ -56,7 +57,7 @@ class Meter:
         return means
 
     def pace(self) -> dict[str, float]:
-        """Since the start: pairs a second over all processes, and the share of the time spent waiting for data."""
+        """Return the pairs per second over all processes, and the share of time spent waiting for data."""
         seconds = self.seconds
         return {
             "pairs_per_second": self.steps * self.pairs_per_step / seconds,

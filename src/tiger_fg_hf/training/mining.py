@@ -1,4 +1,4 @@
-"""Hard negatives for each query: items that score high and yet not as high as the query's own."""
+"""Hard negatives of each query: items that score high, but not as high as the query's own item."""
 
 from collections.abc import Iterator
 
@@ -23,33 +23,39 @@ def mine_hard_negatives(
     item_chunk: int = 16384,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
-    """
-    Draws negatives at random from the `top_k` best items of each query that are neither its product nor too close.
+    """Draw random negatives from the `top_k` best items of each query, leaving out its own product and close scores.
 
     An item that scores about as high as the query's own is likely an unlabelled positive. Candidates above a threshold
-    that depends on the positive's score are dropped, as NV-Retriever does (arXiv 2407.15831, "TopK-PercPos" and
-    "TopK-MarginPos"). The search is exact and holds a chunk of scores at a time; which of several items of equal score
-    are the last of the `top_k` is left open.
+    that depends on the positive's score are dropped, as in NV-Retriever (arXiv 2407.15831, "TopK-PercPos" and
+    "TopK-MarginPos"). The search is exact and holds one chunk of scores at a time. Ties for the last of the `top_k`
+    are broken arbitrarily.
 
     Args:
-        query_embeds (`[Q, D]`), item_embeds (`[N, D]`): tensors or memory-mapped arrays, L2-normalised.
-        query_item_ids (`[Q]`, integer): product of each query; see [`stable_id`] for those of strings.
-        item_ids (`[N]`, integer): product of each item.
-        num_negatives: m, negatives drawn for each query.
-        top_k: candidates they are drawn from, at least m.
-        relative_margin: a candidate scores at most `positive - relative_margin * |positive|`, where the positive is
-            the best of the query's own items; 0.05 is NV-Retriever's 95 percent. None for no such bound.
-        absolute_margin: a candidate scores at most `positive - absolute_margin`. None for no such bound.
-        seed: of the draw.
-        query_chunk, item_chunk: working memory is O(query_chunk * (item_chunk + D)), beside O(Q * top_k).
-        device: where to compute.
+        query_embeds: `[Q, D]`, L2-normalised, a tensor or a memory-mapped array.
+        item_embeds: `[N, D]`, likewise.
+        query_item_ids: `[Q]` integer, product of each query; [`stable_id`] makes integers of strings.
+        item_ids: `[N]` integer, product of each item.
+        num_negatives: Negatives per query, m.
+        top_k: Candidates to draw from, at least m.
+        relative_margin: Keep candidates that score at most `positive - relative_margin * |positive|`, where `positive`
+            is the score of the best of the query's own items; 0.05 is NV-Retriever's 95 percent. None sets no bound.
+        absolute_margin: Keep candidates that score at most `positive - absolute_margin`. None sets no bound.
+        seed: Seed of the draw.
+        query_chunk: Queries per chunk; working memory is O(query_chunk * (item_chunk + D) + Q * top_k).
+        item_chunk: Items per chunk.
+        device: Where to compute.
 
     Returns:
-        `[Q, m]` int64 on the CPU: rows of `item_embeds`, all different, hardest first, padded with -1.
+        `[Q, m]` int64 on the CPU: distinct rows of `item_embeds`, hardest first, padded with -1.
 
     Raises:
-        ValueError: shapes do not fit, m does not lie in [1, top_k], a query has no item of its product, or a row holds
+        ValueError: If shapes do not fit, m is not in [1, top_k], a query has no item of its product, or a row holds
             NaN or infinity.
+
+    Example:
+        >>> embeds, ids = torch.nn.functional.normalize(torch.tensor([[1.0, 0], [1, 1], [0, 1]])), torch.arange(3)
+        >>> mine_hard_negatives(embeds, embeds, ids, ids, num_negatives=1, top_k=1).tolist()
+        [[1], [0], [1]]
     """
     check_embeds(query_embeds, item_embeds)
     if (len(query_item_ids), len(item_ids)) != (len(query_embeds), len(item_embeds)):
@@ -61,8 +67,8 @@ def mine_hard_negatives(
         raise ValueError(f"num_negatives must lie in [1, top_k = {top_k}], got {num_negatives}.")
 
     def blocks() -> Iterator[tuple[slice, slice, torch.Tensor, torch.Tensor]]:
-        """Query rows, item rows, their scores `[q, n]` and where they are of one product `[q, n]`."""
-        # Items in the outer loop: a catalog on disk is read once, not once per chunk of queries.
+        """Yield query rows, item rows, their scores `[q, n]`, and whether they show one product `[q, n]`."""
+        # Items in the outer loop, so that a catalog on disk is read once and not once per chunk of queries.
         for items in _slices(len(item_embeds), item_chunk):
             item_block = load_rows(item_embeds, items, name="item_embeds", device=device, dtype=torch.float32)
             for queries in _slices(len(query_embeds), query_chunk):
@@ -101,7 +107,7 @@ def _slices(size: int, chunk: int) -> Iterator[slice]:
 
 
 def _draw(candidates: torch.Tensor, count: int, seed: int) -> torch.Tensor:
-    """`count` of each row's candidates at random, in their order; -1 is no candidate and comes last."""
+    """Draw `count` of each row's candidates at random, keeping their order; -1 marks no candidate and comes last."""
     keys = torch.rand(candidates.shape, generator=torch.Generator().manual_seed(seed))
     keys.masked_fill_(candidates < 0, -1.0)
     chosen = keys.topk(min(count, candidates.shape[1]), dim=1).indices.sort(dim=1).values

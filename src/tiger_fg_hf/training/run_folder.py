@@ -1,4 +1,4 @@
-"""What a run folder tells of its run: `run.json`, its sessions, and `history.jsonl`, its log."""
+"""What a run folder records: `run.json`, the sessions of the run, and `history.jsonl`, its log."""
 
 import json
 import os
@@ -18,12 +18,12 @@ _PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "tiger_
 
 
 def record_session(folder: Path, facts: Mapping[str, Any], *, resumed: bool) -> None:
-    """
-    Writes `run.json`: `{"sessions": [...]}`, one entry for each time the run was started, this one's being the last.
+    """Add this session to `run.json`, `{"sessions": [...]}` with an entry for each time the run was started.
 
     Args:
-        facts: what is worth knowing of this session beside its start time, versions, platform and code revision.
-        resumed: whether earlier sessions are of the same run; they are dropped otherwise.
+        folder: Folder of the run.
+        facts: What to record in addition to start time, versions, platform and code revision.
+        resumed: Whether earlier sessions belong to the same run; otherwise they are dropped.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _RUN
@@ -41,17 +41,16 @@ def record_session(folder: Path, facts: Mapping[str, Any], *, resumed: bool) -> 
 
 
 def describe_device(device: torch.device) -> str:
-    """Type of a device, and the name of the GPU where it is one."""
+    """Name a device by its type and, for a GPU, its model."""
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
 def code_revision(package: Path) -> dict[str, Any] | None:
-    """
-    Commit of the git checkout that a package's code belongs to, and whether its tracked files differ from it.
+    """Find the commit of the git checkout that a package's code belongs to.
 
     Returns:
-        `{"revision": 40 hexadecimal digits, "dirty": bool}`, or None where the code is in no checkout: a package that
-        is installed somewhere below one is not of it.
+        `{"revision": 40 hexadecimal digits, "dirty": whether tracked files differ}`, or None if the code is not part
+        of a checkout. A package that is merely installed somewhere inside a checkout is not part of it.
     """
 
     def git(*arguments: str) -> str:
@@ -64,36 +63,36 @@ def code_revision(package: Path) -> dict[str, Any] | None:
             "revision": git("rev-parse", "HEAD"),
             "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
         }
-    except (OSError, subprocess.CalledProcessError):  # no git, or no checkout
+    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
         return None
 
 
 class History:
-    """
-    Log entries of a run, each a mapping with its `step`, in memory and a line each in `history.jsonl`.
+    """Log entries of a run, each a mapping with its `step`, kept in memory and as lines of `history.jsonl`.
 
     Args:
-        folder: of the run; made if need be.
-        step: step at which the run goes on. Entries beyond it are dropped: they are made anew.
+        folder: Folder of the run, created if needed.
+        step: Step from which the run continues. Entries beyond it are dropped, as the run writes them again.
     """
 
     def __init__(self, folder: Path, step: int):
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / _HISTORY
         lines = self.path.read_text().splitlines(keepends=True) if self.path.is_file() and step else []
-        # A run that is killed while it writes leaves part of a line.
-        found = [json.loads(line) for line in lines if line.endswith("\n")]
-        self.entries: list[dict[str, float]] = [entry for entry in found if entry["step"] <= step]
+        # A run that is killed while writing leaves part of a line.
+        entries = [json.loads(line) for line in lines if line.endswith("\n")]
+        self.entries: list[dict[str, float]] = [entry for entry in entries if entry["step"] <= step]
         _write_whole(self.path, "".join(json.dumps(entry) + "\n" for entry in self.entries))
 
     def append(self, entry: dict[str, float]) -> None:
+        """Add an entry, in memory and to the file."""
         self.entries.append(entry)
         with self.path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """A process that dies while writing leaves the file as it was."""
+    """Write a file through a temporary one, so that a process that dies while writing leaves it as it was."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text)
     os.replace(partial, path)

@@ -1,4 +1,4 @@
-"""The order of the data: a pure function of seed, batch size and step."""
+"""The order of the data, a pure function of seed, batch size and step."""
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -8,42 +8,47 @@ import torch
 from torch.utils.data import Sampler
 
 Key = tuple[int, int] | tuple[int, int, tuple[int, ...]]
-"""`(epoch, row)`, or `(epoch, row, group)` of a row that shares a mosaic with the other rows of its group."""
+"""`(epoch, row)`, or `(epoch, row, group)` for a row that shares a mosaic with the other rows of its group."""
 
-# A group passes over at most this many rows that do not fit it: bounds the search where one category prevails.
+# A group skips at most this many rows that do not fit, which bounds the search where one category prevails.
 _LOOK_AHEAD = 32
-# Keeps the stream of groups apart from the streams of pairs, which have the same seed.
+# Separates the random stream of groups from those of pairs, which have the same seed.
 _GROUP_STREAM = 3
 
 
 class EpochBatchSampler(Sampler):
-    """
-    Endless shuffled batches of keys `(epoch, row)` and `(epoch, row, group)`, of which each process gets its slice.
+    """Yields this process's slice of shuffled batches of keys `(epoch, row)` and `(epoch, row, group)`.
 
-    Step `s` of a run has the same global batch whatever the number of processes or workers and wherever the run was
-    resumed. Keys carry the epoch, so that the dataset needs no state of its own.
+    Step `s` of a run has the same global batch whatever the number of processes or workers, and wherever the run was
+    resumed. Keys carry the epoch, so the dataset needs no state.
 
-    With `mosaic_share`, rows of different categories within a batch are grouped to share one mosaic picture. Siblings
-    are adjacent, and each row still occurs once an epoch. The slice of a process may cut a group; each of its rows
-    carries the whole group, so that every process makes the same picture.
+    With `mosaic_share`, rows of different categories within a batch are grouped to share one mosaic picture. The rows
+    of a group are adjacent, and each row still occurs once per epoch. The slice of a process may cut a group; as each
+    row carries the whole group, every process composes the same picture.
 
     Args:
-        num_rows: rows of the dataset.
-        batch_size: rows of the global batch, over all processes.
-        num_batches: batches to yield in all, counted from step 0.
-        seed: seed of the order.
-        rank, world_size: which slice of each batch this process gets.
-        start: first batch to yield.
-        mosaic_share: about which share of a batch's rows, in [0, 1], is grouped. A batch whose rows have too few
-            categories gets fewer groups.
-        categories: category of each row, or None for a row that is never grouped.
-        item_ids: item of each row; rows of one item are never in one group.
-        group_sizes: smallest and largest number of rows of a group.
-        order: the rows in the order of an epoch, `[num_rows]`, such as [`HardBatchOrder`]; shuffled by `seed` without.
+        num_rows: Rows of the dataset.
+        batch_size: Rows of the global batch, over all processes.
+        num_batches: Batches in total, counted from step 0.
+        seed: Seed of the order.
+        rank: Which slice of each batch to yield.
+        world_size: Number of slices.
+        start: First batch to yield.
+        mosaic_share: Approximate share of a batch's rows to group, in [0, 1]. A batch with too few categories gets
+            fewer groups.
+        categories: Category of each row, None for a row that is never grouped.
+        item_ids: Item of each row; a group holds at most one row of an item.
+        group_sizes: Smallest and largest number of rows in a group.
+        order: Returns the row order of an epoch, `[num_rows]`, such as [`HardBatchOrder`]; shuffled by `seed` if
+            absent.
 
     Raises:
-        ValueError: `batch_size` exceeds `num_rows`, processes do not divide it, `mosaic_share` or `group_sizes` is out
-            of range, or mosaics are asked for but no two rows differ in category.
+        ValueError: If `batch_size` exceeds `num_rows` or is not divisible by `world_size`, `mosaic_share` or
+            `group_sizes` is out of range, or mosaics are asked for but no two rows differ in category.
+
+    Example:
+        >>> list(EpochBatchSampler(4, 2, 2, order=lambda epoch: torch.arange(4)))
+        [[(0, 0), (0, 1)], [(0, 2), (0, 3)]]
     """
 
     def __init__(
@@ -65,7 +70,7 @@ class EpochBatchSampler(Sampler):
         if batch_size > num_rows:
             raise ValueError(f"The batch of {batch_size} rows over all processes exceeds the dataset's {num_rows}.")
         if batch_size % world_size:
-            raise ValueError(f"{world_size} processes do not divide the batch of {batch_size} rows.")
+            raise ValueError(f"The batch of {batch_size} rows is not divisible by {world_size} processes.")
         if not 0 <= mosaic_share <= 1:
             raise ValueError(f"mosaic_share: expected a share in [0, 1], found {mosaic_share}.")
         if not 2 <= group_sizes[0] <= group_sizes[1]:
@@ -110,7 +115,7 @@ class EpochBatchSampler(Sampler):
         return torch.randperm(self.num_rows, generator=generator)
 
     def _grouped(self, epoch: int, rows: list[int], batch: int) -> list[Key]:
-        """Group a share of the rows; groups and single rows come in random order, so that processes share both."""
+        """Group a share of the rows; groups and single rows are shuffled, so that every process gets both."""
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, batch], spawn_key=(_GROUP_STREAM,)))
         groups = self._groups(rows, rng)
         grouped = {row for group in groups for row in group}
@@ -121,18 +126,18 @@ class EpochBatchSampler(Sampler):
     def _groups(self, rows: list[int], rng: np.random.Generator) -> list[tuple[int, ...]]:
         smallest, largest = self.group_sizes
         wanted = round(self.mosaic_share * len(rows))
-        # The rows are shuffled: taking them as they come draws the groups at random.
+        # The rows are already shuffled, so taking them in order draws random groups.
         pool = deque(row for row in rows if self._categories[row] >= 0)
         groups = []
         while wanted >= smallest and len(pool) >= smallest:
             size = min(int(rng.integers(smallest, largest + 1)), wanted)
             group: list[int] = []
-            passed: list[int] = []
-            while pool and len(group) < size and len(passed) < _LOOK_AHEAD:
+            skipped: list[int] = []
+            while pool and len(group) < size and len(skipped) < _LOOK_AHEAD:
                 row = pool.popleft()
-                (passed if self._clashes(row, group) else group).append(row)
-            pool.extendleft(reversed(passed))
-            if len(group) >= smallest:  # else its rows stay single
+                (skipped if self._clashes(row, group) else group).append(row)
+            pool.extendleft(reversed(skipped))
+            if len(group) >= smallest:  # otherwise its rows stay single
                 groups.append(tuple(group))
                 wanted -= len(group)
         return groups
@@ -143,6 +148,6 @@ class EpochBatchSampler(Sampler):
 
 
 def _codes(values: Sequence[Hashable | None]) -> np.ndarray:
-    """Number the distinct values from 0, None as -1."""
+    """Number the distinct values from 0, with -1 for None."""
     numbers: dict[Hashable | None, int] = {None: -1}
     return np.fromiter((numbers.setdefault(value, len(numbers) - 1) for value in values), np.int64, len(values))

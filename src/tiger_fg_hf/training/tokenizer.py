@@ -1,4 +1,4 @@
-"""Tokenizer: learns a SentencePiece vocabulary from a catalog's own text, as a standard transformers tokenizer."""
+"""Learns a SentencePiece vocabulary from a catalog's own text, as a standard transformers tokenizer."""
 
 import io
 import logging
@@ -17,7 +17,7 @@ PAD_TOKEN, UNK_TOKEN, BOS_TOKEN, EOS_TOKEN = "<pad>", "<unk>", "<s>", "</s>"  # 
 # Applied by the saved tokenizer and to the training text, in place of SentencePiece's own rules, under which the
 # tokenizers library loses combining marks. "▁" is how SentencePiece writes a space.
 _NORMALIZER = Sequence([NFKC(), Replace(Regex(r"[\s▁]+"), " "), Strip()])
-# A model reads far fewer characters of one text; SentencePiece would skip longer texts altogether.
+# Models read far fewer characters of one text, and SentencePiece would skip longer texts altogether.
 _MAX_CHARACTERS = 1_000
 # Beyond this many texts SentencePiece learns from a random sample, which `seed` fixes.
 _MAX_TEXTS = 2_000_000
@@ -31,8 +31,7 @@ def train_sentencepiece_tokenizer(
     character_coverage: float = 0.9995,
     seed: int = 0,
 ) -> PreTrainedTokenizerFast:
-    """
-    Train a SentencePiece unigram tokenizer on the text of a catalog.
+    """Train a SentencePiece unigram tokenizer on the text of a catalog.
 
     The result is a plain transformers tokenizer: it saves with `save_pretrained` and loads with
     `AutoTokenizer.from_pretrained` without this package. It normalises text to Unicode NFKC, collapses white space,
@@ -113,8 +112,7 @@ def _sentences(texts: Iterable[str]) -> Iterator[str]:
 
 
 def tokenizer_from_sentencepiece(model: bytes, *, model_max_length: int) -> PreTrainedTokenizerFast:
-    """
-    Convert a model of [`train_sentencepiece_model`] to a transformers tokenizer.
+    """Convert a model of [`train_sentencepiece_model`] to a transformers tokenizer.
 
     It gives the ids that SentencePiece gives to the normalised text, between those of `<s>` and `</s>`.
 

@@ -168,11 +168,11 @@ def test_frozen_text_encoder_stays_as_it_is(train, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"batch_size": 16}, "global_batch_size: 8 there, 16 now"),
-        ({"head_lr": 1e-4}, "head_lr: 0.002 there, 0.0001 now"),
-        ({"ema_decay": 0.9, "grad_cache_chunk": 4}, "ema_decay: 0.0 there, 0.9 now, grad_cache_chunk: 0 there, 4 now"),
-        ({"num_hard_texts": 0}, "num_hard_texts: 1 there, 0 now"),
-        ({"seed": 3, "max_steps": 9}, "seed: 0 there, 3 now, max_steps: 8 there, 9 now"),
+        ({"batch_size": 16}, "batch_size: 8 in the checkpoint, 16 now"),
+        ({"head_lr": 1e-4}, "head_lr: 0.002 in the checkpoint, 0.0001 now"),
+        ({"max_text_length": 20}, "max_text_length: 24 in the checkpoint, 20 now"),
+        ({"num_hard_texts": 0}, "num_hard_texts: 1 in the checkpoint, 0 now"),
+        ({"seed": 3, "max_steps": 9}, "seed: 0 in the checkpoint, 3 now, max_steps: 8 in the checkpoint, 9 now"),
     ],
 )
 def test_resuming_with_other_arguments_is_refused(train, interrupted, tmp_path, changes, told):
@@ -185,7 +185,7 @@ def test_resume_from_a_folder(train, interrupted, tmp_path):
     checkpoint = interrupted / "checkpoints" / "step-00000004"
     train(tmp_path / "second", resume=str(checkpoint))
     assert [entry["step"] for entry in read_history(tmp_path / "second")] == [6, 8]
-    with pytest.raises(FileNotFoundError, match="'absent' is no complete checkpoint"):
+    with pytest.raises(FileNotFoundError, match="'absent' is not a complete checkpoint"):
         train(tmp_path / "third", resume="absent")
 
 

@@ -1,11 +1,11 @@
 """A catalog of drawn products: deterministic, without downloads or photographs.
 
-`sample_product` draws a product, `render_product` its picture alone, `render_listing` a shop's listing of it with its
-box, `render_query` a shopper's view of it, and `drawn_catalog` a whole `datasets.Dataset`.
+`drawn_catalog` draws a whole `datasets.Dataset`. Its parts are `sample_product`, which draws what a product is,
+`render_product`, which draws the product alone, `render_listing`, which draws a shop's picture of it with its box, and
+`render_query`, which draws a shopper's photo of it.
 """
 
 from .catalog import drawn_catalog
-from .overlays import draw_overlays
 from .products import CATEGORIES
 from .query import render_query
 from .render import render_product
@@ -20,7 +20,6 @@ __all__ = [
     "Scene",
     "View",
     "compose_listing",
-    "draw_overlays",
     "drawn_catalog",
     "render_listing",
     "render_product",

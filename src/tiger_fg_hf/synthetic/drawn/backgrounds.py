@@ -1,6 +1,6 @@
-"""Backdrops: studio and room scenes for listings, and everyday surfaces for queries.
+"""Backdrops: studios and rooms for listings, and everyday surfaces for queries.
 
-The styles of `STUDIO`, `ROOMS` and `SNAPSHOTS` are disjoint: a query never shares its backdrop with a listing.
+`STUDIO`, `ROOMS` and `SNAPSHOTS` have no backdrop in common, so a query never shares its backdrop with a listing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .streams import pick
+from ..streams import pick
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Backdrop:
 
     Attributes:
         image: RGB picture.
-        horizon: Row where wall and floor meet; 0 where all of it is one surface seen from above.
+        horizon: Row where wall and floor meet; 0 if all of it is one surface seen from above.
     """
 
     image: Image.Image
@@ -54,7 +54,7 @@ def _ramp(size: int, top, bottom) -> np.ndarray:
 
 
 def _noise(size: int, rng: np.random.Generator, cells_y: int, cells_x: int) -> np.ndarray:
-    """Return smooth noise, shape (size, size), about unit variance."""
+    """Return smooth noise of shape (size, size, 1) and about unit variance."""
     coarse = Image.fromarray(rng.standard_normal((cells_y, cells_x)).astype(np.float32))
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))[..., None]
 
@@ -81,7 +81,7 @@ def _pastel(size: int, rng: np.random.Generator) -> Backdrop:
     horizon = int(size * rng.uniform(0.66, 0.76))
     array = _ramp(size, color, color + 6)
     array[horizon:] = _ramp(size, color - 16, color - 4)[: size - horizon]
-    # The wall meets the table in a soft line, as on a paper sweep.
+    # A soft line where the wall meets the table, as on a paper sweep.
     array[horizon - 2 : horizon + 2] = color - 8
     return Backdrop(_picture(array))
 

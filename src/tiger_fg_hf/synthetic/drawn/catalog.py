@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -12,11 +11,12 @@ from datasets import Dataset, Features, List, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
+from ..jpeg import encode_jpeg
+from ..streams import random_stream
 from .query import render_query
 from .render import check_size
 from .sampling import ATTRIBUTE_KEYS, sample_product
 from .scene import LAYOUTS, render_listing
-from .streams import random_stream
 
 JPEG_QUALITY = 92
 
@@ -32,9 +32,9 @@ def drawn_catalog(
     with_queries: bool = True,
     num_proc: int | None = None,
 ) -> Dataset:
-    """Draw a catalog of products with listings, boxes, text and query pictures.
+    """Draw a catalog of products with listings, boxes, text and query photos.
 
-    The same arguments give the same bytes in any process and for any ``num_proc``.
+    The same arguments give the same bytes in any process and for any `num_proc`, with the same version of Pillow.
 
     Args:
         num_products: Number of products, 1 or more.
@@ -42,27 +42,32 @@ def drawn_catalog(
         seed: Seed of the catalog, 0 or more.
         size: Side of every picture in pixels, at least 32.
         layout: "clean", "clutter", or "mixed", which draws one of the two for each row.
-        views: Rows per product, 1 or more: each has its own listing and query pictures and the same ``item_id``.
-        with_queries: Whether to draw ``query_image``.
+        views: Rows per product, 1 or more, with the same `item_id` and different pictures.
+        with_queries: Whether to draw `query_image`.
         num_proc: Number of processes; None or 1 draws in this one.
 
     Returns:
-        A dataset of ``num_products * views`` rows, the views of a product next to one another, with the columns
-        ``item_id``, ``image``, ``title``, ``category``, ``attributes`` (a struct; None where a key does not apply),
-        ``box`` (``[x0, y0, x1, y1]`` in pixels) and, if asked for, ``query_image``. Pictures are JPEG bytes.
+        A dataset of `num_products * views` rows, with the views of a product next to each other and the columns
+        `item_id`, `image`, `title`, `category`, `attributes` (a struct; None where a key does not apply),
+        `box` (`[x0, y0, x1, y1]` in pixels) and, if asked for, `query_image`. Pictures are JPEG bytes.
 
     Raises:
-        ValueError: An argument is out of range.
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> catalog = drawn_catalog(num_products=2, size=32, with_queries=False)
+        >>> len(catalog), catalog.column_names
+        (2, ['item_id', 'image', 'title', 'category', 'attributes', 'box'])
     """
     for name, value in (("num_products", num_products), ("views", views)):
         if value < 1:
-            raise ValueError(f"{name} must be 1 or more, got {value}")
+            raise ValueError(f"{name}: expected 1 or more, found {value}")
     if num_proc is not None and num_proc < 1:
-        raise ValueError(f"num_proc must be None or at least 1, got {num_proc}")
+        raise ValueError(f"num_proc: expected None or at least 1, found {num_proc}")
     if layout not in (*LAYOUTS, "mixed"):
-        raise ValueError(f"layout must be one of {(*LAYOUTS, 'mixed')}, got {layout!r}")
+        raise ValueError(f"layout: expected one of {(*LAYOUTS, 'mixed')}, found {layout!r}")
     check_size(size)
-    sample_product(seed, 0, split)  # Refuses a bad seed or split before any work is done.
+    sample_product(seed, 0, split)  # refuses a bad seed or split before any work is done
 
     draw = partial(
         _draw_rows, split=split, seed=seed, size=size, layout=layout, views=views, with_queries=with_queries
@@ -119,6 +124,4 @@ def _draw_rows(
 
 
 def _encode(image: Image.Image) -> dict[str, Any]:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return {"bytes": buffer.getvalue(), "path": None}
+    return {"bytes": encode_jpeg(image, JPEG_QUALITY), "path": None}

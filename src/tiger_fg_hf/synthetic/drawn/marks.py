@@ -6,19 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..shapes import circle, star
+
 Polygon = np.ndarray
-
-
-def circle(cx: float, cy: float, rx: float, ry: float | None = None, count: int = 28) -> Polygon:
-    """Return an ellipse as a polygon, shape (count, 2)."""
-    angle = np.linspace(0.0, 2.0 * np.pi, count, endpoint=False)
-    return np.stack([cx + rx * np.cos(angle), cy + (rx if ry is None else ry) * np.sin(angle)], axis=1)
-
-
-def _radial(tips: int, inner: float, turn: float = -np.pi / 2) -> Polygon:
-    angle = turn + np.arange(2 * tips) * np.pi / tips
-    radius = np.where(np.arange(2 * tips) % 2 == 0, 1.0, inner)
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
 def _heart() -> Polygon:
@@ -94,10 +84,10 @@ def _anchor() -> list[Polygon]:
 
 #: Mark name -> function that returns its polygons.
 MARKS: dict[str, Callable[[], list[Polygon]]] = {
-    "star": lambda: [_radial(5, 0.42)],
+    "star": lambda: [star((0.0, 0.0), 1.0, 0.42, 5)],
     "heart": lambda: [_heart()],
     "moon": lambda: [_moon()],
-    "sun": lambda: [_radial(12, 0.68)],
+    "sun": lambda: [star((0.0, 0.0), 1.0, 0.68, 12)],
     "leaf": lambda: [_leaf()],
     "lightning bolt": lambda: [
         _points((0.2, -1.0), (-0.6, 0.15), (-0.08, 0.15), (-0.25, 1.0), (0.6, -0.25), (0.08, -0.25), (0.55, -1.0))

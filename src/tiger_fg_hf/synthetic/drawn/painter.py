@@ -1,4 +1,4 @@
-"""Draws lit, textured parts one over another on a transparent square."""
+"""A painter that draws lit, textured parts over each other on a transparent square."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .view import View
 Outline = np.ndarray | Sequence[np.ndarray]
 Texture = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-#: Normals are computed for every so many-th pixel.
+#: Normals are computed at every `_COARSE`-th pixel: light is smooth, and this is several times faster.
 _COARSE = 3
 
 
 @cache
 def _scaled(factor: float) -> list[int]:
-    """Return the lookup table that multiplies a byte by ``factor``."""
+    """Return the lookup table that multiplies a byte by `factor`."""
     return [int(value * factor) for value in range(256)]
 
 
@@ -51,7 +51,7 @@ class Surface:
     opacity: float = 1.0
 
     def toned(self, factor: float) -> Surface:
-        """Return the plain surface with its colour made darker (factor < 1) or lighter (factor > 1)."""
+        """Return the surface without its pattern, and darker (factor < 1) or lighter (factor > 1)."""
         base = np.array(self.color, dtype=np.float64)
         tone = base * factor if factor <= 1.0 else base + (255.0 - base) * (factor - 1.0)
         red, green, blue = (int(v) for v in np.clip(tone, 0, 255))
@@ -59,11 +59,11 @@ class Surface:
 
 
 class Painter:
-    """A transparent square canvas on which a product's parts are drawn, back to front.
+    """A transparent square canvas on which the parts of a product are drawn from back to front.
 
     Args:
         pixels: Side of the canvas.
-        view: Gives the light, the yaw and the elevation; the picture-plane warp is applied later.
+        view: Its light, yaw and elevation are used here; the rest of it is applied later, by a warp.
         noise: Tile of unit-variance noise, shape (k, k), for fine textures and cloth folds.
     """
 
@@ -84,7 +84,6 @@ class Painter:
         *,
         depth: float = 0.05,
         folds: float = 0.0,
-        holes: Sequence[np.ndarray] = (),
     ) -> None:
         """Fill an outline as a cushion-like volume.
 
@@ -104,14 +103,14 @@ class Painter:
         if patch is None:
             return
         mask, x0, y0 = patch
-        # A plane is never lit quite evenly: the end towards the light is a little brighter.
+        # A plane is not lit evenly: the end towards the light is a little brighter.
         lx, ly, _ = self.view.light
         u, v = self._grid(mask, x0, y0, _COARSE)
         nx = math.copysign(0.12, lx) * (u - 0.5)
         self._paint(mask, x0, y0, surface, nx, math.copysign(0.2, ly) * (v - 0.5) + 0.03)
 
     def stroke(self, points, width: float, surface: Surface) -> None:
-        """Draw a round bar of ``width`` along a polyline."""
+        """Draw a round bar of `width` along a polyline."""
         patch = self._stroke_mask(np.asarray(points, dtype=np.float64), width, margin=width)
         if patch is not None:
             self._paint_puffy(*patch, surface=surface, depth=width * 0.45, folds=0.0)
@@ -120,7 +119,7 @@ class Painter:
         """Draw a body of revolution about a vertical axis.
 
         Args:
-            profile: ``(y, radius)`` from top to bottom, at least two.
+            profile: `(y, radius)` from top to bottom, at least two.
             surface: What it is made of.
             cx: Axis.
             curved: Pass a smooth curve through the profile; else straight lines.
@@ -170,7 +169,7 @@ class Painter:
         self._paint(mask, x0, y0, surface, nx * squeeze, ny * squeeze, texture)
 
     def opening(self, cx: float, cy: float, radius: float, surface: Surface, *, thickness: float = 0.012) -> None:
-        """Draw the rim of an open vessel seen from above: the lip, and the dark inside."""
+        """Draw the opening of a vessel seen from above: the lip and the dark inside."""
         lip, inside = surface.toned(1.12), surface.toned(0.62)
         self.flat(circle(cx, cy, radius, radius * self.rim, 48), lip)
         inner = radius - thickness
@@ -194,13 +193,15 @@ class Painter:
         """Print a mark.
 
         Args:
-            name: A key of `MARKS`.
+            name: A key of `MARKS`, or "" for none.
             cx: Centre, before the yaw.
             cy: Centre.
             radius: Half of its side.
             color: Its colour.
             wrap: Radius of the round body that carries it, on which it moves with the yaw; 0 for a flat one.
         """
+        if not name:
+            return
         polygons = []
         for unit in MARKS[name]():
             points = unit * radius
@@ -250,7 +251,7 @@ class Painter:
         return mask, x0, y0
 
     def _grid(self, mask: Image.Image, x0: int, y0: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Return the product coordinates of every ``step``-th pixel of a patch."""
+        """Return the product coordinates of every `step`-th pixel of a patch."""
         width, height = (-(-side // step) for side in mask.size)
         u = ((np.arange(width, dtype=np.float32) + 0.5) * step + x0) / self.pixels
         v = ((np.arange(height, dtype=np.float32) + 0.5) * step + y0) / self.pixels
@@ -284,8 +285,8 @@ class Painter:
             x0: Its left edge on the canvas.
             y0: Its top edge on the canvas.
             surface: What it is made of.
-            nx: Horizontal normals of every `_COARSE`-th pixel: light is smooth, and this is several times faster.
-            ny: Vertical normals, likewise.
+            nx: Horizontal normals of every `_COARSE`-th pixel.
+            ny: Vertical normals of the same pixels.
             texture: Maps product coordinates to texture coordinates; the identity by default.
         """
         finish = FINISHES[surface.material]
@@ -321,7 +322,7 @@ class Painter:
         lit = np.array(color, dtype=np.float32) * np.minimum(shade, 1.08)
         patch = Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
         patch.putalpha(mask.point(_scaled(opacity)))
-        # Ink stays on the part: where nothing has been drawn yet, nothing is printed.
+        # Print only where a part has been drawn.
         target = self.canvas.crop((x0, y0, x0 + mask.width, y0 + mask.height))
         printed = Image.alpha_composite(target, patch)
         printed.putalpha(target.getchannel("A"))

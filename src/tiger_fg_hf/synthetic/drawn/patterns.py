@@ -10,7 +10,7 @@ Coverage = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def _edge(value: np.ndarray, softness: float = 12.0) -> np.ndarray:
-    """Turn a signed field into coverage in [0, 1], with an edge about ``1 / softness`` wide."""
+    """Turn a signed field into coverage in [0, 1], with an edge about `1 / softness` wide."""
     return np.clip(value * softness + 0.5, 0.0, 1.0)
 
 
@@ -31,7 +31,7 @@ def _floral(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _speckled(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    # An irrational lattice, each cell with its own offset, looks scattered and needs no random numbers.
+    # Cells with offsets from sines look scattered and need no random numbers.
     row, column = np.floor(v * 1.6), np.floor(u * 1.6)
     jitter_x = np.sin(row * 12.9898 + column * 78.233) * 0.3
     jitter_y = np.sin(row * 39.346 + column * 11.135) * 0.3

@@ -1,18 +1,17 @@
-"""Query pictures: a shopper's crop of the same product, seen otherwise."""
+"""Query pictures: a shopper's photo of a product, cropped closely."""
 
 from __future__ import annotations
-
-import io
 
 import numpy as np
 from PIL import Image, ImageFilter
 
+from ..jpeg import compress_jpeg
+from ..streams import pick, random_stream
 from .backgrounds import SNAPSHOTS
 from .products import CATEGORIES
 from .render import check_size, render_sprite
 from .sampling import Product, sample_product
 from .shadows import cast_shadow
-from .streams import pick, random_stream
 from .view import listing_view, query_view
 
 #: Longest side of the product as a share of a query picture.
@@ -20,7 +19,7 @@ FILL = (0.8, 1.02)
 
 
 def render_query(product: Product, *, size: int = 160, seed: int = 0) -> Image.Image:
-    """Render a query picture: another viewpoint, scale, light and backdrop, cropped closely by a shopper.
+    """Render a query picture, with another viewpoint, scale, light and backdrop than the listing.
 
     Args:
         product: The product.
@@ -28,17 +27,17 @@ def render_query(product: Product, *, size: int = 160, seed: int = 0) -> Image.I
         seed: Chooses view, light, backdrop and camera faults; 0 or more.
 
     Returns:
-        RGB picture of ``size`` x ``size``.
+        RGB picture of `size` x `size`.
 
     Raises:
-        ValueError: ``size`` below 32, or a negative seed.
+        ValueError: If `size` is below 32, or `seed` is negative.
     """
     check_size(size)
     if seed < 0:
-        raise ValueError(f"seed must be 0 or more, got {seed}")
+        raise ValueError(f"seed: expected 0 or more, found {seed}")
     rng = random_stream("query", seed, product.item_id)
     picture = pick(rng, SNAPSHOTS)(size, rng).image
-    # A mirrored print would contradict the text, and a mirrored pattern of detail would not.
+    # A mirrored print would contradict the text; a mirrored pattern would not.
     view = query_view(rng, may_flip=not product.look.mark)
     if rng.random() < 0.4:
         _add_neighbour(picture, size, rng)
@@ -52,7 +51,7 @@ def render_query(product: Product, *, size: int = 160, seed: int = 0) -> Image.I
 
 
 def _add_neighbour(picture: Image.Image, size: int, rng: np.random.Generator) -> None:
-    """Paste another product partly in at an edge."""
+    """Paste part of another product at an edge."""
     other = sample_product(int(rng.integers(2**20)), int(rng.integers(2**20)), "distractors")
     sprite = render_sprite(other, int(size * rng.uniform(0.4, 0.7)), listing_view(rng, tilt=25.0))
     x = pick(rng, (-int(sprite.width * 0.62), size - int(sprite.width * 0.38)))
@@ -62,14 +61,12 @@ def _add_neighbour(picture: Image.Image, size: int, rng: np.random.Generator) ->
 
 
 def _camera_faults(picture: Image.Image, rng: np.random.Generator, *, brightness: float) -> Image.Image:
-    """Add what a phone adds: a dimmer backdrop, a little blur, grain, and JPEG artefacts."""
+    """Add the faults of a phone camera: a little blur, grain, and JPEG artefacts."""
     if rng.random() < 0.35:
         picture = picture.filter(ImageFilter.GaussianBlur(picture.width / 160 * rng.uniform(0.3, 0.9)))
     if rng.random() < 0.5:
         grain = rng.standard_normal((picture.height, picture.width, 1)) * rng.uniform(1.5, 5.0) / brightness
         picture = Image.fromarray(np.clip(np.asarray(picture, np.float32) + grain, 0, 255).astype(np.uint8))
     if rng.random() < 0.4:
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=int(rng.integers(45, 85)))
-        picture = Image.open(buffer).convert("RGB")
+        picture = compress_jpeg(picture, int(rng.integers(45, 85)))
     return picture

@@ -1,4 +1,4 @@
-"""Renders one product: drawn frontally, then warped to the viewpoint."""
+"""Rendering of one product: drawn from the front, then warped to the viewpoint."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import math
 import numpy as np
 from PIL import Image
 
+from ..streams import random_stream
 from .painter import Painter
 from .products import CATEGORIES
 from .sampling import Product
-from .streams import random_stream
 from .view import View
 
 #: Alpha from which a pixel counts as visible.
@@ -18,9 +18,9 @@ VISIBLE_ALPHA = 96
 
 
 def check_size(size: int) -> None:
-    """Raise ValueError unless ``size`` is an integer of at least 32 pixels."""
+    """Raise `ValueError` unless `size` is an integer of at least 32 pixels."""
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 32:
-        raise ValueError(f"size must be an integer of at least 32 pixels, got {size!r}")
+        raise ValueError(f"size: expected an integer of at least 32 pixels, found {size!r}")
 
 
 def render_product(product: Product, size: int, *, view: View | None = None) -> Image.Image:
@@ -32,15 +32,15 @@ def render_product(product: Product, size: int, *, view: View | None = None) -> 
         view: Viewpoint, scale and light; frontal by default.
 
     Returns:
-        RGBA picture of ``size`` x ``size``; the product's longest side is ``view.scale * size``.
+        RGBA picture of `size` x `size`; the product's longest side is `view.scale * size`.
 
     Raises:
-        ValueError: ``size`` is below 32, or ``view.scale`` is not in (0, 1].
+        ValueError: If `size` is below 32, or `view.scale` is not in (0, 1].
     """
     check_size(size)
     view = view or View()
     if not 0.0 < view.scale <= 1.0:
-        raise ValueError(f"view.scale must be in (0, 1], got {view.scale}")
+        raise ValueError(f"view.scale: expected a share in (0, 1], found {view.scale}")
     sprite = render_sprite(product, max(2, round(size * view.scale)), view)
     picture = Image.new("RGBA", (size, size))
     picture.paste(sprite, ((size - sprite.width) // 2, (size - sprite.height) // 2))
@@ -52,21 +52,21 @@ def render_sprite(product: Product, longest: int, view: View, *, area: float | N
 
     Args:
         product: The product.
-        longest: Longest side in pixels; with ``area``, the largest it may be.
-        view: Viewpoint and light; ``view.scale`` is not used here.
+        longest: Longest side in pixels; with `area`, its upper bound.
+        view: Viewpoint and light; `view.scale` is ignored.
         area: Width times height to reach, in square pixels.
 
     Returns:
-        RGBA picture, as large as the product.
+        RGBA picture of the size of the product.
     """
     look = product.look
-    # With an area, the longest side is known only once the shape is.
+    # With an area, the longest side is not known before the shape is drawn.
     expected = longest if area is None else min(longest, 1.3 * math.sqrt(area))
     noise = random_stream("texture", look.noise_seed).standard_normal((64, 64)).astype(np.float32)
     painter = Painter(max(128, round(2 * expected)), view, noise)
     CATEGORIES[product.category].draw(painter, look)
     x0, y0, x1, y1 = painter.canvas.getbbox() or (0, 0, painter.pixels, painter.pixels)
-    # A transparent margin lets the outermost edge be smoothed too; a crop beyond the canvas adds it.
+    # A transparent margin smooths the outermost edge too; a crop beyond the canvas adds it.
     drawn = painter.canvas.crop((x0 - 2, y0 - 2, x1 + 2, y1 + 2))
     double = _warp(drawn, view, 2 * longest, None if area is None else 4.0 * area)
     sprite = double.resize((double.width // 2, double.height // 2), Image.Resampling.BILINEAR)
@@ -92,7 +92,7 @@ def _homography(width: int, height: int, view: View) -> np.ndarray:
 
 
 def _warp(drawn: Image.Image, view: View, longest: int, area: float | None) -> Image.Image:
-    """Warp to the viewpoint and scale to ``area``, or to ``longest`` if that is smaller; both sides come out even."""
+    """Warp to the viewpoint and scale to `area`, or to `longest` if that is smaller, with even sides."""
     width, height = drawn.size
     matrix = _homography(width, height, view)
     corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], dtype=np.float64).T

@@ -1,4 +1,4 @@
-"""Draws products: categories in turn, families of near-alike products within each."""
+"""Sampling of products: categories in turn, and within each families of similar products."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..streams import pick, random_stream
 from .marks import MARKS
 from .palette import COLORS, contrasting_colors, nearest_color, vary_color
 from .products import CATEGORIES
 from .spec import MATERIAL_COLORS, Category, Look
-from .streams import pick, random_stream
 from .titles import write_title
 
 #: Keys of `Product.attributes`, in column order.
@@ -57,7 +57,7 @@ BRANDS = (
 
 @dataclass(frozen=True)
 class Product:
-    """One product: what a shop says about it, and what its pixels depend on.
+    """One product: its text, and everything that its pixels depend on.
 
     Attributes:
         item_id: Identifier, unique over splits, seeds and indices.
@@ -75,7 +75,7 @@ class Product:
 
 
 def _category_at(seed: int, index: int, split: str) -> Category:
-    """Return the category of an index: every run of ``len(CATEGORIES)`` aligned indices holds each category once."""
+    """Return the category of an index; each block of `len(CATEGORIES)` indices holds every category once."""
     names = list(CATEGORIES)
     block, place = divmod(index, len(names))
     order = random_stream("category order", seed, split, block).permutation(len(names))
@@ -87,10 +87,10 @@ def _choose(rng: np.random.Generator, options: tuple[str, ...]) -> str:
 
 
 def sample_product(seed: int, index: int, split: str = "train") -> Product:
-    """Draw the product number ``index`` of a split.
+    """Draw product number `index` of a split.
 
-    About a third of the products of a family also share the family's colour, so that only a mark, a pattern, a
-    secondary colour or a detail tells them apart.
+    About a third of the products of a family also share the family's colour, so that they differ only in a mark, a
+    pattern, a secondary colour or a detail.
 
     Args:
         seed: Seed of the catalog, 0 or more.
@@ -98,14 +98,14 @@ def sample_product(seed: int, index: int, split: str = "train") -> Product:
         split: Name of the split; different splits draw from different random streams.
 
     Raises:
-        ValueError: ``seed`` or ``index`` is negative, or ``split`` is not a non-empty string.
+        ValueError: If `seed` or `index` is negative, or `split` is not a non-empty string.
     """
     if not isinstance(split, str) or not split:
-        raise ValueError(f"split must be a non-empty string, got {split!r}")
+        raise ValueError(f"split: expected a non-empty string, found {split!r}")
     if seed < 0:
-        raise ValueError(f"seed must be 0 or more, got {seed}")
+        raise ValueError(f"seed: expected 0 or more, found {seed}")
     if index < 0:
-        raise ValueError(f"index must be 0 or more, got {index}")
+        raise ValueError(f"index: expected 0 or more, found {index}")
     category = _category_at(seed, index, split)
     rng = random_stream("product", seed, split, index)
     family = random_stream("family", seed, split, category.name, int(rng.integers(FAMILIES)))
@@ -129,7 +129,7 @@ def sample_product(seed: int, index: int, split: str = "train") -> Product:
     accents = [name for name in category.accents if name != color_name]
     accent_color = pick(rng, accents)
 
-    # A label behind the mark is off-white, so its ink must be dark enough to show.
+    # The label behind these marks is off-white, so their ink must be dark.
     if category.name in ("jar", "perfume") and mark:
         mark_color = pick(rng, ("black", "navy", "burgundy", "green", "red", "purple", "teal", "brown"))
     if category.name == "wall clock" and mark:
@@ -169,6 +169,6 @@ def sample_product(seed: int, index: int, split: str = "train") -> Product:
 
 
 def _named_shade(name: str, rng: np.random.Generator):
-    """Return a shade of the named colour that is still nearest to its name."""
+    """Return a shade of a colour that is nearer to its name than to any other."""
     shade = vary_color(name, rng)
     return shade if nearest_color(shade) == name else COLORS[name]

@@ -1,4 +1,4 @@
-"""Listing pictures: one product in a studio, or among other products under promotional overlays."""
+"""Listing pictures: a product in a studio, or among other products and under promotional overlays."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageChops
 
+from ..overlays import draw_stickers
+from ..streams import pick, random_stream
 from .backgrounds import ROOMS, STUDIO
-from .overlays import draw_overlays
 from .products import CATEGORIES
 from .render import VISIBLE_ALPHA, check_size, render_sprite
 from .sampling import Product, sample_product
 from .shadows import cast_shadow
-from .streams import pick, random_stream
 from .view import View, listing_view
 
 LAYOUTS = ("clean", "clutter")
-#: Largest shares of the target's pixels that distractors and opaque overlays may hide; together at most a quarter.
+#: Largest shares of the target's pixels that distractors and opaque overlays may hide, at most a quarter together.
 OCCLUDED_SHARE, OVERLAID_SHARE = 0.14, 0.1
-#: Share of a cluttered picture that the target's box takes before anything hides it.
+#: Range of the share of a cluttered picture that the target's box takes before anything hides it.
 TARGET_AREA = (0.12, 0.4)
 #: Longest side of the target as a share of a cluttered picture.
 TARGET_SIDE = 0.92
@@ -30,8 +30,8 @@ class Scene:
     """A listing picture and what is known about it.
 
     Attributes:
-        image: The picture, RGB, ``size`` x ``size``.
-        box: ``(x0, y0, x1, y1)`` in pixels, tight on ``visible``; ``x1`` and ``y1`` are exclusive.
+        image: The picture, RGB, `size` x `size`.
+        box: `(x0, y0, x1, y1)` in pixels, tight on `visible`; `x1` and `y1` are exclusive.
         target: Alpha of the target before anything hides it, mode "L".
         visible: 255 where the target is not hidden by a distractor, mode "L".
     """
@@ -49,29 +49,29 @@ def render_listing(
 
     Args:
         product: The target.
-        layout: "clean", a studio picture that the product fills to 55-90%; or "clutter", the target among one to
-            three products of other categories in a room, under promotional overlays.
+        layout: "clean" for a studio picture that the product fills to 55-90%, or "clutter" for the target among one
+            to three products of other categories in a room, under promotional overlays.
         size: Side of the picture in pixels, at least 32.
         seed: Chooses view, backdrop, distractors and overlays; 0 or more.
 
     Returns:
-        The RGB picture, and the target's box ``[x0, y0, x1, y1]`` in pixels, tight on its visible pixels. In clutter
+        The RGB picture, and the target's box `[x0, y0, x1, y1]` in pixels, tight on its visible pixels. In clutter
         at least 75% of the target is visible and its box takes 8-45% of the picture.
 
     Raises:
-        ValueError: Unknown layout, ``size`` below 32, or a negative seed.
+        ValueError: If `layout` is unknown, `size` is below 32, or `seed` is negative.
     """
     scene = compose_listing(product, layout=layout, size=size, seed=seed)
     return scene.image, list(scene.box)
 
 
 def compose_listing(product: Product, *, layout: str, size: int, seed: int) -> Scene:
-    """Render a listing as `render_listing` does, and keep its masks."""
+    """Render a listing as `render_listing` does, and return its masks too."""
     check_size(size)
     if layout not in LAYOUTS:
-        raise ValueError(f"layout must be one of {LAYOUTS}, got {layout!r}")
+        raise ValueError(f"layout: expected one of {LAYOUTS}, found {layout!r}")
     if seed < 0:
-        raise ValueError(f"seed must be 0 or more, got {seed}")
+        raise ValueError(f"seed: expected 0 or more, found {seed}")
     rng = random_stream("listing", layout, seed, product.item_id)
     return _clean(product, size, rng) if layout == "clean" else _clutter(product, size, rng)
 
@@ -96,7 +96,7 @@ def _lies_flat(product: Product) -> bool:
 
 def _clean(product: Product, size: int, rng: np.random.Generator) -> Scene:
     flat = _lies_flat(product)
-    # A standing product on a white page is the commonest; a wall and a table suit only what stands.
+    # White is the most common; backdrops with a wall and a table are for standing products only.
     backdrop = STUDIO[int(rng.choice(2 if flat else 4, p=(0.65, 0.35) if flat else (0.45, 0.2, 0.2, 0.15)))]
     picture = backdrop(size, rng).image
     sprite = render_sprite(
@@ -115,9 +115,9 @@ def _clean(product: Product, size: int, rng: np.random.Generator) -> Scene:
 
 
 def _distractors(product: Product, rng: np.random.Generator) -> list[Product]:
-    """Draw one to three products of other categories than the target's and than each other's.
+    """Draw one to three products whose categories differ from the target's and from each other's.
 
-    They come from a split of their own: no distractor is another row's target.
+    They come from a split of their own, so no distractor is the target of another row.
     """
     chosen: dict[str, Product] = {}
     count = int(rng.integers(1, 4))
@@ -147,24 +147,24 @@ def _clutter(product: Product, size: int, rng: np.random.Generator) -> Scene:
             if sum(rest.histogram()[128:]) >= (1.0 - OCCLUDED_SHARE) * count and _large_enough(rest, size):
                 visible = rest
             else:
-                # In front it would hide too much; behind, the target hides it.
+                # In front it would hide too much of the target, so it goes behind.
                 thing = replace(thing, depth=foot - 1)
         things.append(thing)
-    # What stands lower in the picture stands nearer, and hides what is behind it.
+    # Products lower in the picture are nearer and hide those behind them.
     for thing in sorted(things, key=lambda thing: (thing.depth, thing is things[0])):
         cast_shadow(picture, thing.sprite, thing.at, lies_flat=thing.lies_flat, side=side)
         picture.paste(thing.sprite, thing.at, thing.sprite)
     box = _tight_box(visible)
-    # The product fills only part of its box, and an overlay may hide just that part.
+    # The product fills only part of its box, and overlays may hide that part.
     fill = count / ((box[2] - box[0]) * (box[3] - box[1]))
-    level = int(rng.integers(1, 4))
-    picture = draw_overlays(picture, rng, keep_clear_box=box, level=level, max_hidden=OVERLAID_SHARE * min(fill, 1.0))
+    stickers = int(rng.integers(1, 4))
+    picture = draw_stickers(picture, rng, count=stickers, box=box, max_hidden=OVERLAID_SHARE * min(fill, 1.0))
     return Scene(picture, box, target, visible)
 
 
 @dataclass(frozen=True)
 class _Thing:
-    """A sprite at its place in a picture; the greater its ``depth``, the nearer it is."""
+    """A sprite at its place in a picture; the greater its `depth`, the nearer it is."""
 
     sprite: Image.Image
     at: tuple[int, int]
@@ -172,7 +172,7 @@ class _Thing:
     depth: int
 
     def shared_area(self, x: int, y: int, width: int, height: int) -> int:
-        """Return how much of this thing's box another box covers, in square pixels."""
+        """Return how much of this sprite's box another box covers, in square pixels."""
         x0, y0 = self.at
         across = min(x0 + self.sprite.width, x + width) - max(x0, x)
         down = min(y0 + self.sprite.height, y + height) - max(y0, y)
@@ -186,7 +186,7 @@ def _posed(product: Product, rng: np.random.Generator) -> View:
 def _position(
     sprite: Image.Image, size: int, horizon: int, lies_flat: bool, rng: np.random.Generator, outside: float = 0.0
 ) -> tuple[int, int]:
-    """Draw a place: what stands has its foot below the horizon; up to the share ``outside`` may be cut off."""
+    """Draw a place; standing products have their foot below the horizon, and a share `outside` may be cut off."""
     width, height = sprite.size
     x = rng.uniform(-outside * width, size - (1.0 - outside) * width)
     lowest = size - (1.0 - outside) * height
@@ -201,7 +201,7 @@ def _large_enough(visible: Image.Image, size: int) -> bool:
 
 
 def _place(product: Product, size: int, horizon: int, things: list[_Thing], rng: np.random.Generator) -> _Thing:
-    """Render a distractor and find it a place: of several, the one that shares least with what is there already."""
+    """Render a distractor, and place it where it overlaps least with the products already there."""
     sprite = render_sprite(product, int(size * rng.uniform(0.28, 0.52)), _posed(product, rng))
     flat = _lies_flat(product)
     places = [_position(sprite, size, horizon, flat, rng, outside=0.2) for _ in range(4)]

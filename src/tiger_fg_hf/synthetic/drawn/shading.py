@@ -1,4 +1,4 @@
-"""Light on a surface: materials, one directional light, and the colour that results."""
+"""Light on a surface: materials, a directional light, and the resulting colour."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Finish:
-    """How a material answers light.
+    """How a material reflects light.
 
     Attributes:
-        contrast: How strongly the surface turns dark away from the light.
+        contrast: How much the surface darkens away from the light.
         gloss: Strength of the highlight in [0, 1].
-        sharpness: Exponent of the highlight; higher is smaller.
+        sharpness: Exponent of the highlight; higher makes it smaller.
         bands: Strength of the bright and dark bands that a polished metal mirrors.
         texture: Name of the fine texture (see `fine_texture`), or "" for none.
         opacity: Opacity in (0, 1]; below 1 for glass.
@@ -87,7 +87,7 @@ def fine_texture(name: str, u: np.ndarray, v: np.ndarray, noise: np.ndarray) -> 
 def illuminate(
     nx: np.ndarray, ny: np.ndarray, light: tuple[float, float, float], finish: Finish
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how brightly a surface is lit, and how strongly it mirrors the light.
+    """Return how brightly a surface is lit, and how strongly it reflects the light.
 
     Args:
         nx: Horizontal part of the unit normal, shape (h, w); positive to the right.
@@ -100,17 +100,17 @@ def illuminate(
     """
     lx, ly, lz = light
     nz = np.sqrt(np.maximum(1.0 - nx * nx - ny * ny, 0.0))
-    # Measured from a surface that faces the viewer, so that most of a product keeps its own, named colour.
+    # Relative to a surface that faces the viewer, so that most of a product keeps its named colour.
     shade = 1.0 + finish.contrast * (nx * lx + ny * ly + (nz - 0.96) * lz)
     if finish.bands:
         shade = shade + finish.bands * np.cos(8.0 * nx + 3.0 * ny + 0.6)
     highlight = np.zeros_like(shade)
     if finish.gloss:
-        # A studio lamp is a tall strip box beside the camera: its mirror image is a streak on upright walls too.
+        # A studio lamp is a tall strip next to the camera, so its reflection is a streak on upright walls too.
         hx, hy, hz = 1.5 * lx, 0.45 * ly, lz + 1.0
         norm = math.sqrt(hx * hx + hy * hy + hz * hz)
         half = np.clip((nx * hx + ny * hy + nz * hz) / norm, 0.0, 1.0)
-        # None on what faces the viewer squarely, or every flat front would be washed out.
+        # No highlight on surfaces that face the viewer, or flat fronts would be washed out.
         highlight = finish.gloss * half ** (2.0 * finish.sharpness) * np.clip(9.0 * (1.0 - nz), 0.0, 1.0)
     return shade.astype(np.float32), highlight.astype(np.float32)
 
@@ -120,7 +120,7 @@ def lit_color(color: np.ndarray, shade: np.ndarray, highlight: np.ndarray) -> np
 
     Args:
         color: Base colour in [0, 255], float32 of shape (3,) or (h, w, 3).
-        shade: Brightness factor, shape (h, w); above 1 the colour turns towards white.
+        shade: Brightness factor, shape (h, w); above 1 the colour moves towards white.
         highlight: Share of white to mix in, in [0, 1], shape (h, w).
     """
     white = np.minimum(highlight + np.maximum(shade - 1.0, 0.0) * 0.55, 0.9)

@@ -6,13 +6,13 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 
 def cast_shadow(picture: Image.Image, sprite: Image.Image, at: tuple[int, int], *, lies_flat: bool, side: int) -> None:
-    """Darken ``picture`` (RGB, in place) where ``sprite`` (RGBA) at ``at`` throws its shadow.
+    """Darken a picture, in place, where a sprite casts its shadow.
 
     Args:
-        picture: What the sprite will be pasted on.
-        sprite: The product.
-        at: Top left corner of the sprite, pixels.
-        lies_flat: The product lies on the picture plane; else it stands on a surface at its lower edge.
+        picture: What the sprite will be pasted on, RGB.
+        sprite: The product, RGBA.
+        at: Top left corner of the sprite in pixels.
+        lies_flat: Whether the product lies on the picture plane; otherwise it stands on a surface at its lower edge.
         side: Horizontal direction of the shadow, -1 or 1.
     """
     width, height = sprite.size

@@ -1,18 +1,15 @@
-"""What a product looks like, and what a category allows."""
+"""The look of a product, and the categories that looks belong to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
 from .painter import Painter, Surface
 from .palette import COLORS, Rgb
 
-if TYPE_CHECKING:
-    Drawer = Callable[[Painter, "Look"], None]
-
-#: Materials that come in their own colours only.
+#: Materials that come in certain colours only.
 MATERIAL_COLORS: dict[str, tuple[str, ...]] = {
     "wood": ("tan", "brown", "cream", "black"),
     "steel": ("silver", "grey", "black", "navy", "red", "teal", "cream"),
@@ -24,11 +21,11 @@ MATERIAL_COLORS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Look:
-    """Everything the pixels of a product depend on, apart from the view.
+    """Everything that the pixels of a product depend on, except the view.
 
     Attributes:
-        shape: Shape word of the category ("" where it has only one).
-        detail: Detail word of the category ("" where it has none).
+        shape: Shape word of the category, or "" if it has only one shape.
+        detail: Detail word of the category, or "" if it has none.
         params: Continuous shape parameters, each in [0, 1].
         color: Main colour.
         material: Main material, a key of `FINISHES`.
@@ -69,12 +66,18 @@ class Look:
         return Surface(self.accent, material)
 
     def span(self, name: str, low: float, high: float) -> float:
-        """Return shape parameter ``name`` mapped onto [low, high]."""
+        """Map shape parameter `name` to [low, high]."""
         return low + (high - low) * self.params[name]
 
 
-CLOTH_PATTERNS = ("striped", "pinstriped", "polka dot", "checked", "zigzag", "floral", "diagonal striped", "argyle")
-HARD_PATTERNS = ("striped", "polka dot", "zigzag", "speckled", "wavy", "checkerboard", "floral")
+#: Draws the parts of a product on a painter.
+Drawer = Callable[[Painter, Look], None]
+
+#: Groups of patterns that categories name.
+PATTERN_GROUPS: dict[str, tuple[str, ...]] = {
+    "cloth": ("striped", "pinstriped", "polka dot", "checked", "zigzag", "floral", "diagonal striped", "argyle"),
+    "hard": ("striped", "polka dot", "zigzag", "speckled", "wavy", "checkerboard", "floral"),
+}
 
 
 @dataclass(frozen=True)
@@ -82,20 +85,20 @@ class Category:
     """One product category.
 
     Attributes:
-        name: Category name, as in the ``category`` column.
+        name: Category name, as in the `category` column.
         draw: Draws a look of this category on a painter.
         materials: Materials of the main part.
         params: Names of the continuous shape parameters.
         nouns: Words for it in titles.
         shapes: Shape words; each is drawn differently.
         details: Detail words; each is drawn differently.
-        accent: Name of the part that has the accent colour ("" where none is visible).
-        accents: Names of the colours an accent may have.
+        accent: Name of the part that has the accent colour, or "" where none is visible.
+        accents: Names of the colours that an accent may have.
         patterns: Patterns of the main part besides "solid".
         pattern_scale: Range of the pattern's periods per product unit.
         markable: Whether it can carry a printed mark.
         colors: Names of the colours of the main part.
-        lies_flat: Photographed lying, from above, with a shadow all round; else it stands on a surface.
+        lies_flat: Whether it is photographed lying, from above; else it stands on a surface.
     """
 
     name: str
@@ -110,5 +113,13 @@ class Category:
     patterns: tuple[str, ...] = ()
     pattern_scale: tuple[float, float] = (8.0, 13.0)
     markable: bool = True
-    colors: tuple[str, ...] = field(default_factory=lambda: tuple(COLORS))
+    colors: tuple[str, ...] = tuple(COLORS)
     lies_flat: bool = False
+
+    @classmethod
+    def from_table(cls, name: str, draw: Drawer, table: Mapping[str, Any]) -> Category:
+        """Return a category from its table in `categories.toml`, where lists stand for tuples."""
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+        if isinstance(values.get("patterns"), str):
+            values["patterns"] = PATTERN_GROUPS[values["patterns"]]
+        return cls(name, draw, **values)

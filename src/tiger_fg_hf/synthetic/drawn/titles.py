@@ -1,4 +1,4 @@
-"""Titles in the manner of a shop, in several word orders."""
+"""Titles as shops write them, in several word orders."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..streams import pick
 from .spec import Category
-from .streams import pick
 
 
 def write_title(category: Category, attributes: Mapping[str, str], rng: np.random.Generator) -> str:
-    """Write a title that names the category, the main colour, the material and what else tells the product apart.
+    """Write a title with the category, the main colour, the material and further attributes.
 
     Args:
         category: The product's category.
-        attributes: Its attributes; every word of the title comes from them or from the category.
+        attributes: Its attributes. Every word of the title comes from them or from the category.
         rng: Chooses among word orders and synonyms.
     """
     noun = pick(rng, category.nouns)

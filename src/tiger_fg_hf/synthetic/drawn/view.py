@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .streams import pick
+from ..streams import pick
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class View:
 
     Attributes:
         roll: Rotation in the picture plane, degrees.
-        yaw: Rotation about the vertical axis, degrees in [-45, 45]; prints on round bodies move round with it.
-        elevation: How far from above the rims of round bodies are seen: height over width of their ellipse.
+        yaw: Rotation about the vertical axis, degrees in [-45, 45]; it also moves prints around round bodies.
+        elevation: Height over width of the ellipses at the rims of round bodies; larger is further from above.
         shear: Horizontal shear, fraction of the height.
         perspective: Keystone from top to bottom, in [-0.3, 0.3].
         flip: Mirror the product left to right.
@@ -49,7 +49,7 @@ class View:
 
 
 def listing_view(rng: np.random.Generator, *, tilt: float = 0.0) -> View:
-    """Draw a seller's view: nearly frontal, neutral light; ``tilt`` is the largest roll in degrees."""
+    """Draw a seller's view: nearly frontal and neutrally lit, with a roll of up to `tilt` degrees."""
     return View(
         roll=float(rng.uniform(-1.0, 1.0)) * tilt,
         yaw=float(rng.uniform(-14.0, 14.0)),
@@ -62,7 +62,7 @@ def listing_view(rng: np.random.Generator, *, tilt: float = 0.0) -> View:
 
 
 def query_view(rng: np.random.Generator, *, may_flip: bool) -> View:
-    """Draw a shopper's view: any viewpoint and any light."""
+    """Draw a shopper's view: any viewpoint, any light, and mirrored or not."""
     warm = float(rng.uniform(-0.09, 0.09))
     return View(
         roll=float(np.clip(rng.normal(0.0, 11.0), -28.0, 28.0)),

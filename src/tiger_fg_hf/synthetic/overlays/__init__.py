@@ -1,8 +1,11 @@
-"""Promotional overlays, as marketplaces draw them on product photos: `draw_promotions` at the levels of `LEVELS`.
+"""Promotional overlays, as marketplaces draw them on product photos.
 
-Fonts: Pillow's own and those in `typefaces`, so that all machines with one Pillow draw the same, in Latin, Cyrillic,
-Chinese, Japanese and Korean letters; `FontSet(folder)` adds those of a folder, and with them the languages that they
-have glyphs for. Missing glyphs are never drawn.
+`draw_promotions` draws the promotions of one shop, in its style and language, at the levels of `LEVELS`.
+`draw_stickers` draws a few plain ones. Both paint with the shapes of `canvas`.
+
+Text is written in Pillow's own font and in those of `typefaces`, so that all machines with one version of Pillow draw
+the same, in Latin, Cyrillic, Chinese, Japanese and Korean letters. `FontSet(folder)` adds the fonts of a folder, and
+the languages that they have glyphs for. Missing glyphs are never drawn.
 """
 
 from .fonts import FontSet, default_fonts
@@ -19,7 +22,8 @@ from .levels import (
     draw_promotions,
     hidden_share,
 )
-from .words import draw_title_words
+from .stickers import draw_stickers
+from .voice import draw_title_words
 
 __all__ = [
     "HEAVY_COUNT",
@@ -34,6 +38,7 @@ __all__ = [
     "covered_share",
     "default_fonts",
     "draw_promotions",
+    "draw_stickers",
     "draw_title_words",
     "hidden_share",
 ]

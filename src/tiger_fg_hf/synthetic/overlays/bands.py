@@ -1,16 +1,17 @@
-"""Promotional elements as wide as the picture: banners, deal bars, strips, frames and watermarks."""
+"""Elements as wide or high as the picture: banners, deal bars, strips, frames, tabs and watermarks."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-from ..drawn.streams import pick
-from .canvas import DARK, WHITE, Patch, Style, both, compose, without
+from ..streams import pick
+from .canvas import Patch, both, compose, split_rows, without
+from .style import DARK, WHITE, Style
 
 
 def banner(style: Style, rng: np.random.Generator, width: int, height: int, *, top: bool) -> Image.Image:
-    """A band along the upper or lower edge with a slogan; its inner edge is straight, wavy, slanted or fades out."""
+    """Paint a band with a slogan along the upper or lower edge; its inner edge is straight, wavy, slanted or fades."""
     patch, palette = Patch(style, width, height), style.palette
     w, h = patch.width, patch.height
     edge = pick(rng, ("straight", "straight", "wave", "slant", "fade"))
@@ -49,7 +50,7 @@ def banner(style: Style, rng: np.random.Generator, width: int, height: int, *, t
     if form == "slogan":
         patch.write(area, slogan, ink, outline=outline)
     elif form == "slogan and line":
-        large, small = patch.rows(area, (0.56, 0.36), 0.25)
+        large, small = split_rows(area, (0.56, 0.36), 0.25)
         patch.write(large, slogan, ink, outline=outline)
         phrases = style.voice.language.delivery + style.voice.language.qualities
         words = [phrases[index] for index in rng.permutation(len(phrases))[:2]]
@@ -70,7 +71,7 @@ def banner(style: Style, rng: np.random.Generator, width: int, height: int, *, t
 
 
 def deal_bar(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A bar along the lower edge: price in a block of its own, slogan and delivery beside it."""
+    """Paint a bar along the lower edge: a block with the price, and next to it a slogan and the delivery."""
     patch, palette = Patch(style, width, height), style.palette
     w, h = patch.width, patch.height
     language = style.voice.language
@@ -85,17 +86,17 @@ def deal_bar(style: Style, rng: np.random.Generator, width: int, height: int) ->
         block = patch.polygon(np.array([(0, h * top), (split + lean / 2, h * top), (split - lean / 2, h), (0, h)]))
     patch.fill(block, palette.accent)
     left, right = w * 0.05, split - abs(lean) / 2 - w * 0.03
-    small, large = patch.rows((left, h * (top + 0.1), right, h * 0.88), (0.3, 0.6), 0.2)
+    small, large = split_rows((left, h * (top + 0.1), right, h * 0.88), (0.3, 0.6), 0.2)
     patch.write(small, pick(rng, language.only), palette.accent_ink)
     patch.write(large, style.voice.price(rng), palette.accent_ink)
-    upper, lower = patch.rows((split + abs(lean) / 2 + w * 0.03, h * 0.34, w * 0.97, h * 0.9), (0.56, 0.34), 0.3)
+    upper, lower = split_rows((split + abs(lean) / 2 + w * 0.03, h * 0.34, w * 0.97, h * 0.9), (0.56, 0.34), 0.3)
     patch.write(upper, pick(rng, language.slogans), palette.ink, align="left")
     patch.write(lower, pick(rng, language.delivery + language.qualities), palette.ink, align="left", bold=0.0)
     return patch.image
 
 
 def strip(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """An upright band along a side, its text turned."""
+    """Paint an upright band along a side, with rotated text."""
     turned = Patch(style, height, width)
     w, h = turned.width, turned.height
     turned.area(turned.plate(radius=0), opacity=pick(rng, (1.0, 0.85)))
@@ -104,27 +105,25 @@ def strip(style: Style, rng: np.random.Generator, width: int, height: int) -> Im
 
 
 def frame(style: Style, rng: np.random.Generator, width: int, height: int, *, thickness: float) -> Image.Image:
-    """A frame around the whole picture, its line `thickness` pixels wide."""
+    """Paint a frame around the whole picture, with a line `thickness` pixels wide."""
     patch, palette = Patch(style, width, height), style.palette
     w, h, t = patch.width, patch.height, thickness
     form = pick(rng, ("plain", "round", "double", "corners", "dashed"))
-    whole = patch.plate(radius=0)
     if form == "round":
-        patch.area(without(whole, patch.plate((t, t, w - t, h - t), radius=3.5 * t)))
+        patch.area(patch.edge(t, radius=3.5 * t))
     elif form == "double":
-        patch.area(without(whole, patch.plate((t * 0.7, t * 0.7, w - t * 0.7, h - t * 0.7), radius=0)))
+        patch.area(patch.edge(t * 0.7))
         outer = patch.plate((t, t, w - t, h - t), radius=0)
         patch.fill(without(outer, patch.plate((t * 1.2, t * 1.2, w - t * 1.2, h - t * 1.2), radius=0)), palette.accent)
     elif form == "corners":
-        line = without(whole, patch.plate((t * 0.5, t * 0.5, w - t * 0.5, h - t * 0.5), radius=0))
-        patch.area(line)
+        patch.area(patch.edge(t * 0.5))
         reach = min(w, h) * 0.16
         corners = [np.array([(x, y), (abs(x - reach), y), (x, abs(y - reach))]) for x in (0, w) for y in (0, h)]
         for points in corners:
             patch.fill(patch.polygon(points), palette.accent)
             patch.area(patch.polygon(points[0] + 0.72 * (points - points[0])))
     else:
-        line = without(whole, patch.plate((t, t, w - t, h - t), radius=0))
+        line = patch.edge(t)
         patch.area(line)
         if form == "dashed":
             stripes, draw = patch.mask()
@@ -136,7 +135,7 @@ def frame(style: Style, rng: np.random.Generator, width: int, height: int, *, th
 
 
 def tab(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A plate that hangs from the middle of the upper edge."""
+    """Paint a plate that hangs from the middle of the upper edge."""
     patch = Patch(style, width, height)
     w, h = patch.width, patch.height
     slope = h * pick(rng, (0.0, 0.5))
@@ -147,7 +146,7 @@ def tab(style: Style, rng: np.random.Generator, width: int, height: int) -> Imag
 
 
 def watermark(style: Style, rng: np.random.Generator, width: int, height: int, *, tiled: bool) -> Image.Image:
-    """A shop's name across the picture, see-through: once, or in rows."""
+    """Paint a translucent shop name across the picture, once or in rows."""
     patch = Patch(style, width, height)
     w, h = patch.width, patch.height
     opacity = rng.uniform(0.22, 0.42)

@@ -1,4 +1,4 @@
-"""Small promotional elements: bursts, seals, ribbons, tags, coupons, chips, lists, prices, stars, logos and codes."""
+"""Small elements: bursts, seals, ribbons, flags, coupons, chips, lists, prices, ratings, logos and codes."""
 
 from __future__ import annotations
 
@@ -7,45 +7,47 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from ..drawn.streams import pick
-from .canvas import DARK, WHITE, Area, Color, Patch, Style, compose, star_points, without
+from ..shapes import star
+from ..streams import pick
+from .canvas import Area, Patch, compose, inset, split_rows, without
+from .style import DARK, WHITE, Color, Style
 
 Painter = Callable[[Style, np.random.Generator, int, int], Image.Image]
 
 
 def burst(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A star or scalloped disc with a discount, a price or a shout."""
+    """Paint a star or scalloped disc with a discount, a price or a shout."""
     patch, palette = Patch(style, width, height), style.palette
     side = min(patch.width, patch.height)
     center = (patch.width / 2, patch.height / 2)
-    points, inner = pick(rng, ((14, 0.84), (20, 0.88), (12, 0.76), (24, 0.92)))
+    tips, inner = pick(rng, ((14, 0.84), (20, 0.88), (12, 0.76), (24, 0.92)))
     loud = rng.random() < 0.5
-    outer = patch.polygon(star_points(center, side * 0.49, inner, points, rng.uniform(0, 0.3)))
+    outer = patch.polygon(star(center, side * 0.49, inner, tips, rng.uniform(0, 0.3)))
     color, ink = (palette.accent, palette.accent_ink) if loud else (palette.main, palette.ink)
     if loud:
         patch.fill(outer, color)
     else:
         patch.area(outer)
     if rng.random() < 0.5:
-        _ring(patch, center, side * 0.395, ink)
+        patch.fill(patch.ring(center, side * 0.395, 0.06 * side * 0.395), ink)
     x, y = center
     r = side * 0.335
     if rng.random() < 0.5:
         text = style.voice.discount(rng) if rng.random() < 0.6 else pick(rng, style.voice.language.shouts)
         patch.write((x - r, y - r * 0.55, x + r, y + r * 0.55), text, ink)
     else:
-        small, large = patch.rows((x - r, y - r * 0.72, x + r, y + r * 0.62), (0.3, 0.6))
-        patch.write(_inset(small, 0.18), pick(rng, style.voice.language.only), ink)
+        small, large = split_rows((x - r, y - r * 0.72, x + r, y + r * 0.62), (0.3, 0.6))
+        patch.write(inset(small, 0.18), pick(rng, style.voice.language.only), ink)
         patch.write(large, style.voice.round_price(rng) if rng.random() < 0.6 else style.voice.discount(rng), ink)
     return patch.shaded()
 
 
 def seal(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A round seal of quality."""
+    """Paint a round seal of quality."""
     patch, palette = Patch(style, width, height), style.palette
     side = min(patch.width, patch.height)
     center = (patch.width / 2, patch.height / 2)
-    disc = _disc(patch, center, side * 0.49)
+    disc = patch.disc(center, side * 0.49)
     if rng.random() < 0.5:
         patch.area(disc)
         ink, band, band_ink = palette.ink, palette.accent, palette.accent_ink
@@ -53,20 +55,20 @@ def seal(style: Style, rng: np.random.Generator, width: int, height: int) -> Ima
         patch.fill(disc, WHITE)
         ink = palette.deep if palette.main[0] < 240 or palette.main[1] < 200 else DARK
         band, band_ink = palette.main, palette.ink
-        _ring(patch, center, side * 0.48, band, 0.05)
-    _ring(patch, center, side * 0.42, ink, 0.018)
+        patch.fill(patch.ring(center, side * 0.48, 0.1 * side * 0.48), band)
+    patch.fill(patch.ring(center, side * 0.42, 0.036 * side * 0.42), ink)
     x, y = center
     if rng.random() < 0.5:
         words = pick(rng, style.voice.language.qualities).split(" ", 1)
-        rows = patch.rows((x - side * 0.31, y - side * 0.2, x + side * 0.31, y + side * 0.2), (1.0,) * len(words), 0.3)
+        rows = split_rows((x - side * 0.31, y - side * 0.2, x + side * 0.31, y + side * 0.2), (1.0,) * len(words), 0.3)
         for row, word in zip(rows, words, strict=True):
             patch.write(row, word, ink)
     else:
         top = (x - side * 0.16, y - side * 0.36, x + side * 0.16, y - side * 0.14)
-        _star(patch, ((top[0] + top[2]) / 2, (top[1] + top[3]) / 2), side * 0.11, ink)
+        patch.fill(patch.star(((top[0] + top[2]) / 2, (top[1] + top[3]) / 2), side * 0.11), ink)
         strip = (x - side * 0.48, y - side * 0.12, x + side * 0.48, y + side * 0.14)
         patch.fill(patch.plate(strip, radius=side * 0.03), band)
-        patch.write(_inset(strip, 0.16, 0.08), pick(rng, style.voice.language.qualities), band_ink)
+        patch.write(inset(strip, 0.16, 0.08), pick(rng, style.voice.language.qualities), band_ink)
         patch.write(
             (x - side * 0.24, y + side * 0.19, x + side * 0.24, y + side * 0.31), style.voice.discount(rng), ink
         )
@@ -74,17 +76,17 @@ def seal(style: Style, rng: np.random.Generator, width: int, height: int) -> Ima
 
 
 def ribbon(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A ribbon across the upper left corner."""
+    """Paint a ribbon across the upper left corner."""
     return _ribbon(style, rng, width, height, right=False)
 
 
 def right_ribbon(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A ribbon across the upper right corner."""
+    """Paint a ribbon across the upper right corner."""
     return _ribbon(style, rng, width, height, right=True)
 
 
 def flag(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A bookmark that hangs from the upper edge."""
+    """Paint a bookmark that hangs from the upper edge."""
     patch, palette = Patch(style, width, height), style.palette
     w, h = patch.width, patch.height
     notch = h * pick(rng, (0.0, 0.12, 0.16))
@@ -92,14 +94,14 @@ def flag(style: Style, rng: np.random.Generator, width: int, height: int) -> Ima
     if rng.random() < 0.3:
         points = np.array([(0, 0), (w, 0), (w, h * 0.8), (w / 2, h), (0, h * 0.8)])
     patch.area(patch.polygon(points))
-    small, large = patch.rows((w * 0.12, h * 0.12, w * 0.88, h * 0.74), (0.42, 0.58), 0.3)
+    small, large = split_rows((w * 0.12, h * 0.12, w * 0.88, h * 0.74), (0.42, 0.58), 0.3)
     patch.write(small, pick(rng, style.voice.language.shouts), palette.ink)
     patch.write(large, style.voice.discount(rng).split(" ")[0], palette.ink)
     return patch.shaded()
 
 
 def coupon(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A ticket with notches: an amount, a dashed line, and what it is."""
+    """Paint a notched ticket: an amount, a dashed line, and the name of the coupon."""
     patch, palette = Patch(style, width, height), style.palette
     w, h = patch.width, patch.height
     split = w * rng.uniform(0.4, 0.6)
@@ -120,14 +122,14 @@ def coupon(style: Style, rng: np.random.Generator, width: int, height: int) -> I
         draw.rectangle((split - w * 0.006, y, split + w * 0.006, y + h * 0.055), fill=255)
     patch.fill(dashes, ink)
     patch.write((w * 0.07, h * 0.24, split - w * 0.05, h * 0.76), style.voice.round_price(rng), ink)
-    upper, lower = patch.rows((split + w * 0.05, h * 0.24, w * 0.94, h * 0.78), (0.6, 0.36), 0.3)
+    upper, lower = split_rows((split + w * 0.05, h * 0.24, w * 0.94, h * 0.78), (0.6, 0.36), 0.3)
     patch.write(upper, pick(rng, style.voice.language.coupon), ink)
-    patch.write(_inset(lower, 0.06), pick(rng, style.voice.language.slogans), ink, bold=0.0)
+    patch.write(inset(lower, 0.06), pick(rng, style.voice.language.slogans), ink, bold=0.0)
     return patch.shaded()
 
 
 def chip(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A capsule with a van or a tick: free shipping, fast delivery, in stock."""
+    """Paint a capsule with a van and a way of delivery, or a tick and a quality."""
     patch, palette = Patch(style, width, height), style.palette
     w, h = patch.width, patch.height
     filled = rng.random() < 0.7
@@ -152,7 +154,7 @@ def chip(style: Style, rng: np.random.Generator, width: int, height: int) -> Ima
 
 
 def benefits(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A list of two to four qualities with ticks, on a plate or straight on the picture."""
+    """Paint a list of two to four qualities with ticks, on plates or directly on the picture."""
     patch, palette = Patch(style, width, height), style.palette
     w, h = patch.width, patch.height
     phrases = style.voice.language.qualities + style.voice.language.delivery
@@ -167,7 +169,7 @@ def benefits(style: Style, rng: np.random.Generator, width: int, height: int) ->
     margin = 0.0 if form == "chips" else 0.08
     area = (w * margin, h * margin, w * (1 - margin), h * (1 - margin))
     lines = [phrases[index] for index in rng.permutation(len(phrases))[:count]]
-    rows = patch.rows(area, (1.0,) * count, 0.35)
+    rows = split_rows(area, (1.0,) * count, 0.35)
     high = min(rows[0][3] - rows[0][1], 0.2 * w)
     limit = patch.fit((0, 0, area[2] - area[0] - 1.25 * high, 0.62 * high), lines)
     for (x0, top, x1, bottom), line in zip(rows, lines, strict=True):
@@ -180,7 +182,7 @@ def benefits(style: Style, rng: np.random.Generator, width: int, height: int) ->
 
 
 def price_plate(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A plate with a price, what it is, and often the price before, struck through."""
+    """Paint a plate with a price and often the former price, struck through."""
     patch, palette = Patch(style, width, height), style.palette
     w, h = patch.width, patch.height
     language = style.voice.language
@@ -201,7 +203,7 @@ def price_plate(style: Style, rng: np.random.Generator, width: int, height: int)
     price = style.voice.price(rng)
     only_text = pick(rng, language.only)
     if rng.random() < 0.6 or len(only_text) > 5:
-        upper, lower = patch.rows((left, h * 0.13, right, h * 0.9), (0.27, 0.62), 0.25)
+        upper, lower = split_rows((left, h * 0.13, right, h * 0.9), (0.27, 0.62), 0.25)
         x0, y0, x1, y1 = upper
         only = patch.write((x0, y0, x0 + (x1 - x0) * 0.5, y1), only_text, palette.ink, align="left")
         before = f"{pick(rng, language.was)} {style.voice.price(rng)}"
@@ -217,21 +219,19 @@ def price_plate(style: Style, rng: np.random.Generator, width: int, height: int)
 
 
 def stars(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A rating of five stars on a white plate, with its number."""
+    """Paint a rating of five stars on a white plate, with its number."""
     patch = Patch(style, width, height)
     w, h = patch.width, patch.height
     patch.fill(patch.plate(radius=h * 0.3), WHITE, opacity=rng.uniform(0.85, 1.0))
     full = int(rng.integers(4, 6))
-    for index in range(5):
-        color = (250, 176, 28) if index < full else (214, 214, 214)
-        _star(patch, (w * (0.09 + 0.135 * index), h / 2), h * 0.34, color)
+    patch.rating([(w * (0.09 + 0.135 * index), h / 2) for index in range(5)], h * 0.34, full)
     score = f"{full - 1 + 0.1 * int(rng.integers(5, 10)):.1f}" if full == 5 else f"4.{int(rng.integers(0, 5))}"
     patch.write((w * 0.74, h * 0.27, w * 0.95, h * 0.73), score, DARK)
     return patch.shaded()
 
 
 def logo(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A shop's mark and name, on a plate or straight on the picture."""
+    """Paint a shop's mark and name, on a plate or directly on the picture."""
     patch, palette = Patch(style, width, height), style.palette
     w, h = patch.width, patch.height
     color: Color = palette.main if sum(palette.main) < 560 else DARK
@@ -252,7 +252,7 @@ def logo(style: Style, rng: np.random.Generator, width: int, height: int) -> Ima
 
 
 def code(style: Style, rng: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A square code with a caption. It looks like a QR code and says nothing."""
+    """Paint a square with a caption that looks like a QR code but encodes nothing."""
     patch = Patch(style, width, height)
     w, h = patch.width, patch.height
     patch.fill(patch.plate(radius=w * 0.04), WHITE)
@@ -301,31 +301,6 @@ def _ribbon(style: Style, rng: np.random.Generator, width: int, height: int, *, 
     return patch.image
 
 
-def _inset(area: Area, across: float, down: float = 0.0) -> Area:
-    x0, y0, x1, y1 = area
-    dx, dy = across * (x1 - x0), down * (y1 - y0)
-    return (x0 + dx, y0 + dy, x1 - dx, y1 - dy)
-
-
-def _disc(patch: Patch, center: tuple[float, float], radius: float) -> Image.Image:
-    mask, draw = patch.mask()
-    x, y = center
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
-    return mask
-
-
-def _ring(patch: Patch, center: tuple[float, float], radius: float, color: Color, thick: float = 0.03) -> None:
-    mask, draw = patch.mask()
-    x, y = center
-    line = max(1, round(thick * 2 * radius))
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=255, width=line)
-    patch.fill(mask, color)
-
-
-def _star(patch: Patch, center: tuple[float, float], radius: float, color: Color) -> None:
-    patch.fill(patch.polygon(star_points(center, radius, 0.42, 5, -np.pi / 2)), color)
-
-
 def _tick(patch: Patch, area: Area, color: Color) -> None:
     x0, y0, x1, y1 = area
     mask, draw = patch.mask()
@@ -351,7 +326,7 @@ def _van(patch: Patch, area: Area, color: Color) -> None:
 
 
 def _mark(patch: Patch, area: Area, color: Color, rng: np.random.Generator) -> None:
-    """The figure of a logo."""
+    """Paint the mark of a logo."""
     x0, y0, x1, y1 = area
     side = min(x1 - x0, y1 - y0)
     mask, draw = patch.mask()
@@ -372,5 +347,5 @@ def _mark(patch: Patch, area: Area, color: Color, rng: np.random.Generator) -> N
     elif form == "leaf":
         draw.pieslice((x0, y0, x0 + 2 * side, y0 + 2 * side), 180, 270, fill=255)
     else:
-        mask = patch.polygon(star_points((x0 + side / 2, y0 + side / 2), side / 2, 0.42, 5, -np.pi / 2))
+        mask = patch.star((x0 + side / 2, y0 + side / 2), side / 2)
     patch.fill(mask, color)

@@ -1,4 +1,4 @@
-"""Fonts of promotional text: those that the package carries, so that all machines draw the same, or a folder's too."""
+"""Fonts of overlays: those of the package, with which all machines draw the same, and those of a folder."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from PIL import Image, ImageDraw, ImageFont, features
 _SUFFIXES = (".ttf", ".otf", ".ttc")
 # See the README there.
 _CARRIED = Path(__file__).parent / "typefaces"
-# No font has a glyph for this code point, so it is drawn as every missing glyph is.
+# No font has a glyph for this code point, so it is drawn like every missing glyph.
 _NO_CHARACTER = "\U0010ffff"
 _DRAWING_SIZE = 96
 _SLANT = 0.2
 
 
 class Font:
-    """One font, which knows what it can draw.
+    """A font that knows which characters it can draw.
 
     Args:
-        path: a TrueType or OpenType file; None is the font that Pillow carries (Aileron Regular, ASCII only).
-        shapes: whether Raqm lays the text out where Pillow has it, which scripts that join and reorder their letters
-            need. Without it every Pillow lays the text out alike.
+        path: A TrueType or OpenType file. None is the font that Pillow carries: Aileron Regular, ASCII only.
+        shapes: Whether Raqm, where Pillow has it, lays out the text. Scripts that join or reorder letters need it.
+            Without Raqm, every build of Pillow lays out text in the same way.
 
     Attributes:
-        is_bold, is_slanted: whether its letters are bold, and whether they lean, by themselves.
+        is_bold: Whether its letters are bold.
+        is_slanted: Whether its letters lean.
 
     Raises:
-        ValueError: the file is no font that scales, naming it.
+        ValueError: If the file is no scalable font; the message names it.
     """
 
     def __init__(self, path: Path | None = None, *, shapes: bool = False):
@@ -49,7 +50,7 @@ class Font:
         self._known: dict[str, bool] = {}
 
     def covers(self, text: str) -> bool:
-        """Whether every character of `text` has a glyph, and joins and reorders where its script asks for that."""
+        """Return whether the font has a glyph for every character, and can join and reorder them where needed."""
         for character in text:
             if character not in self._known:
                 self._known[character] = character == " " or (
@@ -60,7 +61,7 @@ class Font:
     def fit(
         self, text: str, size: tuple[float, float], *, bold: float = 0.0, slant: bool = False, narrow: float = 1.0
     ) -> float:
-        """The largest scale at which `mask` keeps text within `size` (width, height), in pixels."""
+        """Return the largest scale at which `mask` keeps text within `size` (width, height) in pixels."""
         x0, y0, x1, y1 = self._drawing.getbbox(text)
         stroke = 2 * round(bold * _DRAWING_SIZE)
         width, height = max(1, x1 - x0) + stroke, max(1, y1 - y0) + stroke
@@ -69,16 +70,16 @@ class Font:
     def mask(
         self, text: str, scale: float, *, bold: float = 0.0, slant: bool = False, narrow: float = 1.0
     ) -> Image.Image:
-        """Draws text: an "L" mask, cropped to the ink.
+        """Draw text as an "L" mask, cropped to the ink.
 
-        It is drawn large and scaled down, so that strokes may have any width and no hinting depends on the size.
+        Text is drawn large and scaled down: strokes can then have any width, and hinting does not depend on the size.
 
         Args:
-            text: what the font covers; one line.
-            scale: of a letter size of 96 pixels.
-            bold: width by which strokes grow on each side, as a share of the letter size.
-            slant: whether to lean the letters to the right.
-            narrow: width of the letters as a share of the font's own.
+            text: One line that the font covers.
+            scale: Scale relative to letters of 96 pixels.
+            bold: Width by which strokes grow on each side, as a share of the letter size.
+            slant: Whether to lean the letters to the right.
+            narrow: Width of the letters, as a share of the font's width.
         """
         stroke = round(bold * _DRAWING_SIZE)
         x0, y0, x1, y1 = map(int, self._drawing.getbbox(text, stroke_width=stroke))
@@ -99,7 +100,7 @@ class Font:
 
     @property
     def digest(self) -> str:
-        """What names the font wherever its file lies: a hash of its bytes, or of its name if Pillow carries it."""
+        """Hash of the font's bytes, or of its name if Pillow carries it."""
         data = "/".join(map(str, self._drawing.getname())).encode() if self._data is None else self._data
         return hashlib.blake2b(data, digest_size=16).hexdigest()
 
@@ -118,17 +119,17 @@ class Font:
 
 
 class FontSet:
-    """The fonts to choose from.
+    """The fonts to choose from: those that Pillow and this package carry, and those of a folder.
+
+    Fonts installed on the machine are never used. Without a folder, the same text is therefore drawn on every machine,
+    in all languages of promotions whose letters need no shaping.
 
     Args:
-        folder: whose `.ttf`, `.otf` and `.ttc` files are used, in order of their names, besides those that Pillow and
-            this package carry. Without a folder there are these alone: the same text comes out on every machine, in
-            all languages of promotions whose letters need no shaping. What is installed on the machine is never
-            looked for.
+        folder: Folder whose `.ttf`, `.otf` and `.ttc` files are added, in the order of their paths.
 
     Raises:
-        FileNotFoundError: `folder` holds no font.
-        ValueError: one of its fonts cannot be read.
+        FileNotFoundError: If the folder holds no font.
+        ValueError: If one of its fonts cannot be read.
     """
 
     def __init__(self, folder: str | Path | None = None):
@@ -141,13 +142,13 @@ class FontSet:
 
     @property
     def digest(self) -> str:
-        """A hash of all fonts in their order."""
+        """Hash of all fonts in their order."""
         return hashlib.blake2b("".join(font.digest for font in self.fonts).encode(), digest_size=16).hexdigest()
 
 
 @lru_cache(maxsize=1)
 def default_fonts() -> FontSet:
-    """The set without a folder."""
+    """Return the fonts that Pillow and this package carry."""
     return FontSet()
 
 
@@ -156,7 +157,7 @@ def _font_files(folder: Path) -> list[Path]:
 
 
 def _needs_shaping(character: str) -> bool:
-    """Whether a character joins with or moves around its neighbours: right-to-left scripts, marks, Indic letters."""
+    """Return whether a character joins or moves around its neighbours, as in Arabic and Indic scripts, or marks."""
     return (
         unicodedata.bidirectional(character) in ("R", "AL", "NSM")
         or unicodedata.category(character) in ("Mn", "Mc", "Me")

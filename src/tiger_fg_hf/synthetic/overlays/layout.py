@@ -1,4 +1,4 @@
-"""Where promotional elements go on a picture: free spots at corners and edges, off the product or over it."""
+"""Layout of elements on a picture: free spots at corners and edges, off the product or over it."""
 
 from __future__ import annotations
 
@@ -9,35 +9,39 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .canvas import Style, compose
+from .canvas import compose
+from .style import Style
 
 Spot = tuple[int, int, int, int]
+
+#: Overlays are painted this many times larger than the picture and reduced, for smooth edges.
+OVERSAMPLE = 2
 
 # Distance from the edges, as a share of the shorter side.
 _GAP = 0.025
 # A spot may overlap other elements by up to this share of itself.
 _MAX_OVERLAP = 0.06
-# Small elements together lie over up to this share of the product's box: it must stay recognisable.
+# Small elements together hide up to this share of the product's box, so that it stays recognisable.
 _MAX_ON_PRODUCT = 0.45
-# An element that finds no free spot is tried smaller.
+# Sizes at which an element is tried, until one has a free spot.
 _SHRINKS = (1.0, 0.85, 0.72)
 
 
 @dataclass(frozen=True)
 class Element:
-    """An element that is to be laid on a picture.
+    """An element to lay on a picture.
 
     Attributes:
-        name: what it is.
-        paint: draws it from a style, a generator, a width and a height.
-        seed: of the generator.
-        extent: its width and height in pixels, before they are scaled.
-        anchors: where it may go, the preferred one first: "top left", "top", ..., "left", with "flush" before it
-            without a gap to the edges; "hang left" and "hang right" hang from the upper edge.
-        solid: about which share of its spot it covers.
-        scales: whether "both" sides are scaled, only the "height", or "none": the last lies under or around all others
-            and may be overlapped.
-        slide: where along its edge it stands at "left" or "right", from 0 to 1.
+        name: Its kind.
+        paint: Paints it from a style, a generator, a width and a height.
+        seed: Seed of that generator.
+        extent: Its width and height in pixels, before they are scaled.
+        anchors: Where it may go, the preferred place first: "top left", "top", ..., "left"; with "flush" in front
+            without a gap to the edges. "hang left" and "hang right" hang from the upper edge.
+        solid: Approximate share of its spot that it covers.
+        scales: What is scaled: "both" sides, only the "height", or "none". The last kind lies under or around all
+            others, which may overlap it.
+        slide: Where along its edge it stands at "left" or "right", from 0 to 1.
     """
 
     name: str
@@ -50,7 +54,7 @@ class Element:
     slide: float = 0.5
 
     def sized(self, scale: float) -> tuple[int, int]:
-        """Width and height at a scale."""
+        """Return its width and height at a scale."""
         width, height = self.extent
         return (
             round(width * (scale if self.scales == "both" else 1.0)),
@@ -74,14 +78,16 @@ def arrange(
     count: int,
     aside: bool,
 ) -> list[Placed]:
-    """Finds spots for elements in turn until `count` have one; an element without a free spot is left out.
+    """Find spots for elements in turn until `count` have one; an element without a free spot is left out.
 
     Args:
-        size: width and height of the picture in pixels.
-        product: box of the product.
-        scale: of all elements.
-        aside: whether elements keep off the product as far as they can. Else every other one goes where it hides most
-            of it, and the others where they like best, up to 45% of its box.
+        elements: The elements, the preferred ones first.
+        size: Width and height of the picture in pixels.
+        product: Box of the product.
+        scale: Scale of all elements.
+        count: How many elements to place.
+        aside: Whether elements keep off the product where possible. Otherwise every other element goes where it hides
+            most of the product and the rest to their preferred places, within 45% of the product's box together.
     """
     placed: list[Placed] = []
     for element in elements:
@@ -106,13 +112,13 @@ def arrange(
 
 
 def expected_cover(placed: Sequence[Placed], size: tuple[int, int]) -> float:
-    """About which share of a picture elements cover, before any is drawn."""
+    """Estimate the share of a picture that elements cover, before any is painted."""
     areas = [overlap(spot, spot) * element.solid for element, spot in placed]
     return sum(areas) / (size[0] * size[1])
 
 
 def lay_on(placed: Sequence[Placed], style: Style, size: tuple[int, int]) -> Image.Image:
-    """Draws elements at their spots on a transparent RGBA picture of `size`."""
+    """Paint elements at their spots on a transparent RGBA picture of `size`."""
     layer = Image.new("RGBA", size)
     for element, (x0, y0, x1, y1) in placed:
         piece = element.paint(style, np.random.default_rng(element.seed), x1 - x0, y1 - y0)
@@ -123,7 +129,7 @@ def lay_on(placed: Sequence[Placed], style: Style, size: tuple[int, int]) -> Ima
 
 
 def overlap(first: Spot, second: Spot) -> int:
-    """Area that two boxes share, in pixels."""
+    """Return the area that two boxes share, in pixels."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
     return max(0, width) * max(0, height)
@@ -134,7 +140,7 @@ def _is_free(spot: Spot, taken: Sequence[Spot]) -> bool:
 
 
 def _spots(element: Element, extent: tuple[int, int], size: tuple[int, int]) -> list[Spot]:
-    """The spots of an element's anchors that lie within the picture; next to each corner another, further in."""
+    """Return the spots of an element's anchors in the picture; each at the top or bottom has another further in."""
     width, height = extent
     if width > size[0] or height > size[1]:
         return []

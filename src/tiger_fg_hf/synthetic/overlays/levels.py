@@ -1,4 +1,4 @@
-"""Promotional overlays of a level: which elements a picture gets, and how large they are."""
+"""Levels of promotions: which elements a picture gets, and how large they are."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from PIL import Image
 
-from ..drawn.streams import pick
+from ..streams import pick
 from . import bands, elements
-from .canvas import Style, draw_style
 from .fonts import FontSet, default_fonts
-from .layout import Element, Spot, arrange, expected_cover, lay_on, overlap
+from .layout import OVERSAMPLE, Element, Spot, arrange, expected_cover, lay_on, overlap
+from .style import Style, draw_style
 
 Level = Literal["clean", "light", "heavy"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
-# From these alphas on a pixel counts as hidden, and as covered: hidden or tinted.
+# Alphas from which a pixel counts as hidden, and as covered, which means hidden or tinted.
 HIDDEN_ALPHA, COVERED_ALPHA = 128, 26
-# Largest shares of a light picture that are hidden, and that are covered.
+#: Largest shares of a light picture that are hidden, and that are covered.
 LIGHT_HIDDEN, LIGHT_COVERED = 0.12, 0.2
-# Bounds of the covered share of a heavy picture.
+#: Bounds of the covered share of a heavy picture.
 HEAVY_COVERED = (0.25, 0.45)
-# What is aimed at: many elements cover more than few, so that they need not be tiny.
+# Target of the covered share. It grows with the number of elements, so that they need not be tiny.
 _HEAVY_AIM = (0.27, 0.34)
 _AIM_PER_ELEMENT = 0.025
+#: Fewest and most elements of a level.
 LIGHT_COUNT, HEAVY_COUNT = (1, 2), (4, 7)
-# Elements are drawn this many times larger and reduced, for smooth edges.
-_OVERSAMPLE = 2
-# Scales tried for a choice of elements, first by what they are expected to cover and then by what they do.
+# How many scales to try for a choice of elements, by the share that they are expected to cover and by the real one.
 _EXPECTED_TRIES, _TRIES = 8, 3
 _CLOSE = 0.02
 _SCALES = (0.7, 1.6)
 _MIN_SIDE, _MAX_ASPECT = 48, 2.0
-# Height of a band along an edge, which share of the product's box may lie in it, and what has a band there.
+# Height of a band along an edge, the share of the product's box that may lie in it, and structures with such a band.
 _BAND, _MAX_IN_BAND = 0.27, 0.4
 _FORMS_AT = {"top": ("top", "both"), "bottom": ("bar", "bottom", "both", "frame and bar")}
 
 
 class Promotion(NamedTuple):
-    """
+    """A picture with promotions.
+
     Attributes:
-        image: the picture with its overlays, RGB.
-        alpha: how far each pixel is covered, `[H, W]` uint8.
-        elements: names of the elements, in the order in which they were laid on.
+        image: The picture, RGB.
+        alpha: How far each pixel is covered, `[H, W]` uint8.
+        elements: Names of the elements, from bottom to top.
     """
 
     image: Image.Image
@@ -54,22 +54,22 @@ class Promotion(NamedTuple):
 
     @property
     def hidden(self) -> float:
-        """Share of the picture that is hidden (see `hidden_share`)."""
+        """Share of the picture that is hidden; see `hidden_share`."""
         return hidden_share(self.alpha)
 
     @property
     def covered(self) -> float:
-        """Share of the picture that is covered (see `covered_share`)."""
+        """Share of the picture that is covered; see `covered_share`."""
         return covered_share(self.alpha)
 
 
 def hidden_share(alpha: np.ndarray) -> float:
-    """Share of a picture, in [0, 1], that overlays of `alpha` `[H, W]` uint8 hide: where they are half opaque."""
+    """Return the share of a picture that overlays of `alpha` `[H, W]` uint8 hide: where they are half opaque."""
     return float((alpha >= HIDDEN_ALPHA).mean())
 
 
 def covered_share(alpha: np.ndarray) -> float:
-    """Share of a picture, in [0, 1], that overlays of `alpha` `[H, W]` uint8 hide or visibly tint."""
+    """Return the share of a picture that overlays of `alpha` `[H, W]` uint8 hide or visibly tint."""
     return float((alpha >= COVERED_ALPHA).mean())
 
 
@@ -77,12 +77,13 @@ class _Kind(NamedTuple):
     """A kind of small element.
 
     Attributes:
-        paint: draws it.
-        width: range of its width, as shares of the picture's shorter side.
-        ratio: range of its height over its width.
-        anchors: where it may go (see `Element`).
-        solid: about which share of its box it covers.
-        light, heavy: how often the levels take it, against the others.
+        paint: Paints it.
+        width: Range of its width, as shares of the picture's shorter side.
+        ratio: Range of its height over its width.
+        anchors: Where it may go; see `Element`.
+        solid: Approximate share of its box that it covers.
+        light: How often the level "light" takes it, relative to the others.
+        heavy: How often the level "heavy" takes it, relative to the others.
     """
 
     paint: Callable[[Style, np.random.Generator, int, int], Image.Image]
@@ -120,21 +121,29 @@ def draw_promotions(
     box: Sequence[float] | None = None,
     fonts: FontSet | None = None,
 ) -> Promotion:
-    """Draws the promotional overlays of a level on a picture, all in the style of one shop.
+    """Draw the promotional overlays of a level on a picture, all in the style of one shop.
 
-    `"clean"` draws nothing. `"light"` draws one or two elements, which hide at most 12% and cover at most 20% of the
-    picture and keep off the product where they can. `"heavy"` draws four to seven, a frame or a banner among them,
-    which cover 25% to 45% of the picture, some of it over the product, of which about half stays clear at least.
+    `"clean"` draws nothing. `"light"` draws one or two elements that hide at most 12% and cover at most 20% of the
+    picture, and keep off the product where possible. `"heavy"` draws four to seven elements with a frame, a banner or
+    a bar among them; they cover 25% to 45% of the picture and leave about half of the product clear, or more.
 
     Args:
-        image: the picture, RGB, at least 48 pixels wide and high, with sides of at most 2 to 1; it is not changed.
-        rng: the only source of randomness: the same picture and generator state give the same overlays. What is drawn
-            depends on the size of the picture and on `box`, not on its pixels.
-        box: `[x0, y0, x1, y1]` of the product in pixels; None for the middle of the picture.
-        fonts: what text is drawn with; None for `default_fonts`, with which every machine draws the same.
+        image: The picture, RGB, at least 48 pixels wide and high and at most twice as long as wide; it is not changed.
+        level: The level.
+        rng: The only source of randomness. Besides it, the overlays depend on the size of the picture and on `box`,
+            not on the picture's pixels.
+        box: `[x0, y0, x1, y1]` of the product in pixels; the middle of the picture if None.
+        fonts: Fonts of the text. By default `default_fonts()`, with which every machine draws the same.
 
     Raises:
-        ValueError: the level is unknown, or the picture is too small or too long.
+        ValueError: If the level is unknown, or the picture is too small or too long.
+
+    Example:
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> promotion = draw_promotions(Image.new("RGB", (96, 96), "gray"), "heavy", np.random.default_rng(0))
+        >>> 0.25 <= promotion.covered <= 0.45
+        True
     """
     if level not in LEVELS:
         raise ValueError(f"level: expected one of {', '.join(LEVELS)}, found {level!r}")
@@ -147,8 +156,8 @@ def draw_promotions(
         )
     if box is None:
         box = (0.2 * image.width, 0.2 * image.height, 0.8 * image.width, 0.8 * image.height)
-    x0, y0, x1, y1 = (round(side * _OVERSAMPLE) for side in box)
-    size = (image.width * _OVERSAMPLE, image.height * _OVERSAMPLE)
+    x0, y0, x1, y1 = (round(side * OVERSAMPLE) for side in box)
+    size = (image.width * OVERSAMPLE, image.height * OVERSAMPLE)
     style = draw_style(fonts or default_fonts(), rng)
     draw = _light if level == "light" else _heavy
     layer, names = draw(style, rng, size, (x0, y0, x1, y1))
@@ -165,18 +174,18 @@ def _light(
     extra = rng.random()
     if extra < 0.14:
         plan.insert(0, _watermark(rng, size, tiled=extra < 0.05))
-        count = LIGHT_COUNT[1]  # alone, a white one on white would be nothing
+        count = LIGHT_COUNT[1]  # a white watermark alone would be invisible on white
     elif extra < 0.24:
         plan.insert(0, _frame(rng, size, (0.008, 0.016)))
     scale = rng.uniform(0.75, 1.0)
     while True:
         placed = arrange(plan, size, product, scale=scale, count=count, aside=True)
-        layer = lay_on(placed, style, size).reduce(_OVERSAMPLE)
+        layer = lay_on(placed, style, size).reduce(OVERSAMPLE)
         alpha = np.asarray(layer.getchannel("A"))
         if hidden_share(alpha) <= LIGHT_HIDDEN and covered_share(alpha) <= LIGHT_COVERED:
             return layer, tuple(element.name for element, _ in placed)
         scale *= 0.85
-        # What is not scaled goes: then it ends.
+        # Elements that do not scale are dropped, so that the loop ends.
         plan = [element for element in plan if element.scales != "none"]
 
 
@@ -185,7 +194,7 @@ def _heavy(
 ) -> tuple[Image.Image, tuple[str, ...]]:
     structure = _structure(rng, size, product)
     count = int(rng.integers(max(HEAVY_COUNT[0], len(structure) + 2), HEAVY_COUNT[1] + 1))
-    # All kinds are there: for one that finds no spot the next one comes in.
+    # All kinds are candidates: the next one replaces one without a spot.
     small = _small_elements(rng, size, {name: kind.heavy for name, kind in _KINDS.items()})
     aim = rng.uniform(*_HEAVY_AIM) + _AIM_PER_ELEMENT * (count - HEAVY_COUNT[0])
 
@@ -200,20 +209,20 @@ def _heavy(
             scale = float(np.clip(scale * np.sqrt(aim / expected), *_SCALES))
         for _ in range(_TRIES):
             placed = arranged(scale=scale)
-            layer = lay_on(placed, style, size).reduce(_OVERSAMPLE)
+            layer = lay_on(placed, style, size).reduce(OVERSAMPLE)
             covered = covered_share(np.asarray(layer.getchannel("A")))
             too_few = len(placed) < HEAVY_COUNT[0]
             found.append(((too_few, abs(covered - aim)), layer, tuple(element.name for element, _ in placed)))
             if HEAVY_COVERED[0] <= covered <= HEAVY_COVERED[1] and not too_few:
                 return layer, found[-1][2]
             scale *= float(np.clip(np.sqrt(aim / max(covered, 0.01)), 0.8, 1.25))
-        # Larger elements may find less room: then others come first.
+        # These elements found no arrangement: let others come first.
         small = [*small[1:], small[0]]
     return min(found, key=lambda one: one[0])[1:]
 
 
 def _structure(rng: np.random.Generator, size: tuple[int, int], product: Spot) -> list[Element]:
-    """What a heavy picture is built on: frame, banners or deal bar, and at times a strip or a watermark."""
+    """Draw the large elements of a heavy picture: frame, banners or deal bar, sometimes a strip or a watermark."""
     width, height = size
     forms: tuple[str, ...] = ("bar", "bar", "bottom", "bottom", "top", "both", "frame", "frame and bar")
     # A band would hide a product that lies along its edge.
@@ -247,7 +256,7 @@ def _structure(rng: np.random.Generator, size: tuple[int, int], product: Spot) -
 
 
 def _small_elements(rng: np.random.Generator, size: tuple[int, int], weights: Mapping[str, float]) -> list[Element]:
-    """One element of every kind that has a weight, heavy ones more often first."""
+    """Return one element of every kind that has a weight; those of larger weights tend to come first."""
     names = [name for name, weight in weights.items() if weight]
     shares = np.array([weights[name] for name in names])
     drawn = []
@@ -262,7 +271,7 @@ def _small_elements(rng: np.random.Generator, size: tuple[int, int], weights: Ma
 
 
 def _frame(rng: np.random.Generator, size: tuple[int, int], thickness: tuple[float, float]) -> Element:
-    """A frame whose line's thickness is drawn from a range of shares of the shorter side."""
+    """Return a frame whose thickness is drawn from a range of shares of the shorter side."""
     line = max(2.0, min(size) * rng.uniform(*thickness))
     solid = 1 - (size[0] - 2 * line) * (size[1] - 2 * line) / (size[0] * size[1])
     paint = partial(bands.frame, thickness=line)

@@ -1,1 +1,1 @@
-"""How each method is trained: its arguments, what is built of them, and the run."""
+"""One training recipe per method: its arguments, what is built from them, and the run."""

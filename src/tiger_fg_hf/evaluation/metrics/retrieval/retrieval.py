@@ -1,4 +1,4 @@
-"""An `evaluate.Metric` for retrieval: Recall@k, hit rate, nDCG@k, MRR and MAP from embeddings, counted in chunks."""
+"""A metric of the `evaluate` library for retrieval: Recall@k, hit rate, nDCG@k, MRR and MAP from embeddings."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,22 +10,22 @@ import torch
 from tiger_fg_hf.evaluation.ranking import build_relevance, rank_relevant, retrieval_metrics
 
 _DESCRIPTION = """
-Ranks every relevant item of every query among all items by inner product, without the whole similarity matrix.
-Items with equal scores count as randomly ordered: each metric is its exact expectation over their orderings, so a
-constant embedding scores chance. Definitions: tiger_fg_hf.evaluation.ranking.retrieval_metrics.
+Ranks every relevant item of every query among all items by inner product, without the full similarity matrix.
+Each metric is its expectation over all orderings of items with equal scores, so a constant embedding scores chance.
+Definitions: tiger_fg_hf.evaluation.ranking.retrieval_metrics.
 """
 
 _INPUTS_DESCRIPTION = """
 Args:
-    query_embeds: [Q, D] floats, L2-normalised. Kept as float32. May be given batch by batch with `add_batch`.
-    query_ids: [Q] strings, the item_id each query shows. With `add_batch`, as `query_embeds`.
-    item_embeds: [N, D] tensor or numpy array; to `compute` only. May be memory-mapped.
-    item_ids: [N] strings; to `compute` only. All items with a query's id are relevant to it.
-    ks: cut-offs, default (1, 5, 10).
-    grades: optional [Q] mappings from item_id to grade, instead of equal ids.
-    truncate_dim: optionally compare only the first dimensions, L2-normalised again.
-    query_chunk, item_chunk, device: of the computation.
-    return_per_query: also return "per_query", name -> [Q] values.
+    query_embeds: [Q, D] floats, L2-normalized, kept as float32. `add_batch` accepts them batch by batch.
+    query_ids: [Q] strings, the item_id of each query; goes with `query_embeds`.
+    item_embeds: [N, D] tensor or numpy array, for `compute` only. May be memory-mapped.
+    item_ids: [N] strings, for `compute` only. All items with a query's id are relevant to it.
+    ks: cut-offs; default (1, 5, 10).
+    grades: optional [Q] mappings from item_id to grade, which replace equal ids.
+    truncate_dim: optionally compare only the first dimensions, L2-normalized again.
+    query_chunk, item_chunk, device: how to compute; see `rank_relevant`.
+    return_per_query: also return "per_query": name -> [Q] values.
 Returns:
     dict of recall@k, hit_rate@k, ndcg@k for each k, mrr and map: floats in [0, 1].
 Example:
@@ -49,7 +49,7 @@ class Retrieval(evaluate.Metric):
     """Retrieval metrics from embeddings; see `inputs_description`."""
 
     def _info(self) -> evaluate.MetricInfo:
-        # Items are no feature: a metric's features must be equally long, and there are N items but Q queries.
+        # Items are not a feature: all features of a metric must have the same length, which is Q here.
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
             citation=_CITATION,

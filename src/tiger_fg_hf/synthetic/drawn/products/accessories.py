@@ -7,7 +7,7 @@ import numpy as np
 from ..geometry import box, circle, mirrored, smooth
 from ..painter import Painter, Surface
 from ..palette import seam_color
-from ..spec import CLOTH_PATTERNS, Category, Look
+from ..spec import Drawer, Look
 
 
 def _sock(p: Painter, k: Look) -> None:
@@ -32,8 +32,7 @@ def _sock(p: Painter, k: Look) -> None:
     p.decal([circle(toe - 0.02, 0.83, 0.12, 0.12)], k.accent)
     p.decal([circle(0.2, 0.88, 0.105, 0.115)], k.accent)
     p.puffy(box(0.29 - width, top - 0.01, 0.31 + width, top + 0.075, 0.02), k.trim("wool"), depth=0.02)
-    if k.mark:
-        p.mark(k.mark, 0.3, max(top + 0.2, 0.36) if k.shape != "ankle" else 0.62, width * 0.62, k.mark_color)
+    p.mark(k.mark, 0.3, max(top + 0.2, 0.36) if k.shape != "ankle" else 0.62, width * 0.62, k.mark_color)
 
 
 def _beanie(p: Painter, k: Look) -> None:
@@ -63,8 +62,7 @@ def _beanie(p: Painter, k: Look) -> None:
     p.puffy(box(0.48 - half, 0.6, 0.52 + half, 0.8, 0.05), cuff, depth=0.05)
     for x in np.linspace(0.52 - half, 0.48 + half, 20):
         p.seam([(x, 0.61), (x, 0.79)], seam_color(cuff.color, 0.8), width=0.007, opacity=0.45)
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.47, 0.09, k.mark_color, wrap=half)
+    p.mark(k.mark, 0.5, 0.47, 0.09, k.mark_color, wrap=half)
 
 
 def _cap(p: Painter, k: Look) -> None:
@@ -98,8 +96,7 @@ def _cap(p: Painter, k: Look) -> None:
     )
     p.puffy(brim, k.trim("cotton"), depth=0.03)
     p.ball(cx, top + 0.005, 0.026, k.trim("cotton"))
-    if k.mark:
-        p.mark(k.mark, cx + 0.08, 0.43, 0.095, k.mark_color)
+    p.mark(k.mark, cx + 0.08, 0.43, 0.095, k.mark_color)
 
 
 def _tie(p: Painter, k: Look) -> None:
@@ -113,8 +110,7 @@ def _tie(p: Painter, k: Look) -> None:
     blade = [(0.5, 0.16), (0.53, 0.16), (0.5 + half, end), (0.5, end + (0.08 if k.shape == "pointed" else 0.0))]
     p.puffy(mirrored(blade), k.body, depth=0.03)
     p.puffy(mirrored([(0.5, 0.04), (0.565, 0.05), (0.535, 0.175), (0.5, 0.18)]), k.body, depth=0.025)
-    if k.mark:
-        p.mark(k.mark, 0.5, end - 0.12, half * 0.62, k.mark_color)
+    p.mark(k.mark, 0.5, end - 0.12, half * 0.62, k.mark_color)
 
 
 def _sneaker(p: Painter, k: Look) -> None:
@@ -195,14 +191,13 @@ def _sneaker(p: Painter, k: Look) -> None:
     white = Surface((240, 240, 236), "rubber")
     p.puffy(base, white, depth=0.02)
     p.seam([(0.06, floor + sole * 0.45), (toe, floor + sole * 0.4)], k.accent, width=0.012, opacity=0.9)
-    if k.mark:
-        p.mark(
-            k.mark,
-            0.27,
-            0.55 if k.shape == "high-top" else 0.66,
-            0.065,
-            k.mark_color,
-        )
+    p.mark(
+        k.mark,
+        0.27,
+        0.55 if k.shape == "high-top" else 0.66,
+        0.065,
+        k.mark_color,
+    )
 
 
 def _boot(p: Painter, k: Look) -> None:
@@ -277,77 +272,11 @@ def _boot(p: Painter, k: Look) -> None:
     )
 
 
-CATEGORIES = (
-    Category(
-        "sock",
-        _sock,
-        ("wool", "cotton"),
-        ("width", "foot"),
-        ("sock",),
-        ("knee", "crew", "ankle"),
-        (),
-        "toe",
-        patterns=CLOTH_PATTERNS,
-        pattern_scale=(11.0, 17.0),
-        lies_flat=True,
-    ),
-    Category(
-        "beanie",
-        _beanie,
-        ("wool",),
-        ("width", "height"),
-        ("beanie", "knit hat", "winter hat"),
-        ("plain cuff", "contrast cuff"),
-        ("pompom", "no pompom"),
-        "trim",
-        patterns=("striped", "zigzag", "argyle", "checkerboard"),
-        lies_flat=True,
-    ),
-    Category(
-        "cap",
-        _cap,
-        ("cotton", "canvas", "suede"),
-        ("width", "height"),
-        ("baseball cap", "cap"),
-        ("curved brim", "flat brim"),
-        (),
-        "brim",
-        patterns=("checked", "polka dot", "striped", "floral"),
-        lies_flat=True,
-    ),
-    Category(
-        "tie",
-        _tie,
-        ("satin", "wool"),
-        ("width", "length"),
-        ("tie", "necktie"),
-        ("pointed", "square end"),
-        patterns=CLOTH_PATTERNS,
-        pattern_scale=(14.0, 20.0),
-        lies_flat=True,
-    ),
-    Category(
-        "sneaker",
-        _sneaker,
-        ("canvas", "leather", "suede"),
-        ("toe", "sole"),
-        ("sneaker", "trainer", "running shoe"),
-        ("low-top", "high-top"),
-        ("side stripes", "swoosh", "plain side"),
-        "heel",
-        patterns=("checkerboard", "polka dot", "floral", "checked"),
-    ),
-    Category(
-        "boot",
-        _boot,
-        ("leather", "suede", "rubber"),
-        ("shaft", "toe", "heel"),
-        ("boot", "winter boot"),
-        ("tall", "ankle"),
-        ("lace-up", "buckle", "chelsea"),
-        "trim",
-        ("black", "tan", "white", "red", "yellow", "brown", "grey"),
-        patterns=("polka dot", "checked", "floral"),
-        markable=False,
-    ),
-)
+DRAWERS: dict[str, Drawer] = {
+    "sock": _sock,
+    "beanie": _beanie,
+    "cap": _cap,
+    "tie": _tie,
+    "sneaker": _sneaker,
+    "boot": _boot,
+}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..geometry import arc, box, circle, mirrored, smooth
+from ..geometry import arc, both_sides, box, circle, mirrored, smooth
 from ..painter import Painter, Surface
 from ..palette import seam_color
-from ..spec import CLOTH_PATTERNS, Category, Look
+from ..spec import Drawer, Look
 
 
 def _tshirt(p: Painter, k: Look) -> None:
@@ -19,20 +19,17 @@ def _tshirt(p: Painter, k: Look) -> None:
     drop = 0.9 if k.detail == "long sleeve" else 0.75
     reach = np.array([0.62 if k.detail == "long sleeve" else 0.85, drop]) * sleeve
     shoulder, cuff = np.array([0.5 + half * 0.93, 0.16]), np.array([0.5 + half, 0.36])
-    for sign in (1, -1):
-        arm = np.array(
-            [
-                shoulder - np.array([0.06, 0.02]),
-                shoulder + np.array([0.02, 0.02]),
-                shoulder + reach + (0.06, 0.03),
-                cuff + reach * (0.72, 0.78) - (0, 0.02),
-                cuff - (0.02, 0.0),
-            ]
-        )
-        arm[:, 0] = 0.5 + sign * (arm[:, 0] - 0.5)
-        p.puffy(arm, k.body, depth=0.035, folds=0.1)
-        end = arm[2:4]
-        p.seam(end * 0.88 + arm[[1, 4]] * 0.12, seam_color(k.color), width=0.008, opacity=0.5)
+    arm = [
+        shoulder - np.array([0.06, 0.02]),
+        shoulder + np.array([0.02, 0.02]),
+        shoulder + reach + (0.06, 0.03),
+        cuff + reach * (0.72, 0.78) - (0, 0.02),
+        cuff - (0.02, 0.0),
+    ]
+    for _, sleeve_outline in both_sides(arm):
+        p.puffy(sleeve_outline, k.body, depth=0.035, folds=0.1)
+        end = sleeve_outline[2:4]
+        p.seam(end * 0.88 + sleeve_outline[[1, 4]] * 0.12, seam_color(k.color), width=0.008, opacity=0.5)
     depth = {"crew neck": 0.06, "v-neck": 0.15, "scoop neck": 0.12}[k.shape]
     line = [(0.5, 0.1 + depth), (0.5 + neck, 0.1)] if k.shape == "v-neck" else arc(0.5, 0.1, neck, depth, 90, 0, 10)
     right = [
@@ -48,23 +45,19 @@ def _tshirt(p: Painter, k: Look) -> None:
     both = np.concatenate([collar[::-1], np.stack([1.0 - collar[:, 0], collar[:, 1]], 1)])
     p.seam(both, k.accent, width=0.024, opacity=1.0)
     p.seam([(0.5 - half, hem - 0.025), (0.5 + half, hem - 0.025)], seam_color(k.color), opacity=0.5)
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.45, k.span("print", 0.1, 0.16), k.mark_color)
+    p.mark(k.mark, 0.5, 0.45, k.span("print", 0.1, 0.16), k.mark_color)
 
 
 def _hoodie(p: Painter, k: Look) -> None:
     half, hem = k.span("width", 0.24, 0.29), k.span("length", 0.84, 0.93)
-    for sign in (1, -1):
-        arm = np.array(
-            [
-                (0.5 + half * 0.7, 0.22),
-                (0.5 + half * 1.02, 0.27),
-                (0.53 + half * 1.5, 0.8),
-                (0.53 + half * 1.2, 0.84),
-                (0.5 + half * 0.9, 0.5),
-            ]
-        )
-        arm[:, 0] = 0.5 + sign * (arm[:, 0] - 0.5)
+    sleeve = [
+        (0.5 + half * 0.7, 0.22),
+        (0.5 + half * 1.02, 0.27),
+        (0.53 + half * 1.5, 0.8),
+        (0.53 + half * 1.2, 0.84),
+        (0.5 + half * 0.9, 0.5),
+    ]
+    for sign, arm in both_sides(sleeve):
         p.puffy(smooth(arm, steps=4), k.body, depth=0.045, folds=0.2)
         x = 0.53 + half * 1.35
         p.stroke(
@@ -95,28 +88,24 @@ def _hoodie(p: Painter, k: Look) -> None:
         [(0.5 - half * 0.35, 0.62), (0.5 + half * 0.35, 0.62), (0.5 + half * 0.62, 0.77), (0.5 - half * 0.62, 0.77)]
     )
     p.seam(np.concatenate([pocket, pocket[:1]]), seam_color(k.color), width=0.008, opacity=0.8)
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.49, 0.1, k.mark_color)
+    p.mark(k.mark, 0.5, 0.49, 0.1, k.mark_color)
 
 
 def _dress(p: Painter, k: Look) -> None:
     waist, hem = k.span("waist", 0.11, 0.15), k.span("flare", 0.24, 0.36)
     length = {"mini": 0.78, "midi": 0.95}[k.shape]
     bust, top = waist * 1.25, 0.06
-    for sign in (1, -1):
+    sleeve = [
+        (0.5 + bust * 0.45, 0.08),
+        (0.5 + bust * 1.05, 0.11),
+        (0.5 + bust * 1.7, 0.26),
+        (0.5 + bust * 1.2, 0.31),
+        (0.5 + bust * 0.9, 0.25),
+    ]
+    for sign, arm in both_sides(sleeve):
         if k.detail == "strappy":
             p.stroke([(0.5 + sign * bust * 0.62, 0.18), (0.5 + sign * bust * 0.5, top)], 0.018, k.plain)
         else:
-            arm = np.array(
-                [
-                    (0.5 + bust * 0.45, 0.08),
-                    (0.5 + bust * 1.05, 0.11),
-                    (0.5 + bust * 1.7, 0.26),
-                    (0.5 + bust * 1.2, 0.31),
-                    (0.5 + bust * 0.9, 0.25),
-                ]
-            )
-            arm[:, 0] = 0.5 + sign * (arm[:, 0] - 0.5)
             p.puffy(smooth(arm, steps=4), k.body, depth=0.03, folds=0.1)
     neck = (
         [(0.5, 0.2), (0.5 + bust * 0.75, 0.17)]
@@ -136,8 +125,7 @@ def _dress(p: Painter, k: Look) -> None:
             opacity=0.35,
         )
     p.puffy(box(0.5 - waist * 1.02, 0.385, 0.5 + waist * 1.02, 0.425, 0.01), k.trim("satin"), depth=0.015)
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.66, 0.085, k.mark_color)
+    p.mark(k.mark, 0.5, 0.66, 0.085, k.mark_color)
 
 
 def _trousers(p: Painter, k: Look) -> None:
@@ -173,59 +161,13 @@ def _trousers(p: Painter, k: Look) -> None:
             width=0.008,
             opacity=0.8,
         )
-    if k.mark:
-        p.mark(k.mark, 0.5 + waist * 0.62, 0.32, 0.05, k.mark_color)
+    p.mark(k.mark, 0.5 + waist * 0.62, 0.32, 0.05, k.mark_color)
 
 
 _COTTON = ("cotton", "linen")
-CATEGORIES = (
-    Category(
-        "t-shirt",
-        _tshirt,
-        _COTTON,
-        ("width", "length", "print"),
-        ("t-shirt", "tee", "shirt"),
-        ("crew neck", "v-neck", "scoop neck"),
-        ("short sleeve", "long sleeve", "cap sleeve"),
-        "collar",
-        patterns=("striped", "polka dot", "checked", "floral", "pinstriped", "zigzag"),
-        lies_flat=True,
-    ),
-    Category(
-        "hoodie",
-        _hoodie,
-        ("cotton", "felt"),
-        ("width", "length"),
-        ("hoodie", "hooded sweatshirt"),
-        (),
-        ("zip", "pullover"),
-        "hood lining",
-        patterns=("striped", "checked", "diagonal striped"),
-        lies_flat=True,
-    ),
-    Category(
-        "dress",
-        _dress,
-        ("cotton", "satin", "linen", "velvet"),
-        ("waist", "flare"),
-        ("dress", "summer dress"),
-        ("mini", "midi"),
-        ("strappy", "short sleeve"),
-        "belt",
-        patterns=CLOTH_PATTERNS,
-        lies_flat=True,
-    ),
-    Category(
-        "trousers",
-        _trousers,
-        ("denim", "cotton", "linen"),
-        ("waist", "leg"),
-        ("trousers", "pants"),
-        ("long", "cropped", "short"),
-        ("buckle belt", "plain belt"),
-        "belt",
-        ("brown", "black", "tan", "white", "red"),
-        ("checked", "pinstriped", "polka dot", "floral"),
-        lies_flat=True,
-    ),
-)
+DRAWERS: dict[str, Drawer] = {
+    "t-shirt": _tshirt,
+    "hoodie": _hoodie,
+    "dress": _dress,
+    "trousers": _trousers,
+}

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..geometry import arc, box, mirrored, smooth
 from ..painter import Painter, Surface
-from ..spec import CLOTH_PATTERNS, Category, Look
+from ..spec import Drawer, Look
 
 BRASS = Surface((216, 186, 110), "steel")
 CHROME = Surface((206, 210, 214), "steel")
@@ -59,14 +59,13 @@ def _handbag(p: Painter, k: Look) -> None:
         p.puffy(box(0.5 - half * 1.0, 0.8, 0.5 + half * 1.0, 0.91, 0.03), k.trim("leather"), depth=0.025)
     for sign in (-1, 1):
         p.ball(0.5 + sign * half * 0.5, top + 0.04, 0.022, BRASS)
-    if k.mark:
-        p.mark(
-            k.mark,
-            0.5 + (half * 0.45 if k.detail == "flap" else 0.0),
-            0.73 if k.detail == "flap" else 0.66,
-            0.085,
-            k.mark_color,
-        )
+    p.mark(
+        k.mark,
+        0.5 + (half * 0.45 if k.detail == "flap" else 0.0),
+        0.73 if k.detail == "flap" else 0.66,
+        0.085,
+        k.mark_color,
+    )
 
 
 def _backpack(p: Painter, k: Look) -> None:
@@ -105,8 +104,7 @@ def _backpack(p: Painter, k: Look) -> None:
     pocket = k.trim("nylon") if k.detail == "contrast pocket" else k.plain.toned(0.85)
     p.puffy(box(0.5 - half * 0.74, 0.58, 0.5 + half * 0.74, 0.88, 0.05), pocket, depth=0.035)
     p.seam([(0.5 - half * 0.62, 0.64), (0.5 + half * 0.62, 0.64)], (225, 225, 222), width=0.011, opacity=0.9)
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.4, 0.1, k.mark_color)
+    p.mark(k.mark, 0.5, 0.4, 0.1, k.mark_color)
 
 
 def _tote(p: Painter, k: Look) -> None:
@@ -136,8 +134,7 @@ def _tote(p: Painter, k: Look) -> None:
             ),
             k.accent,
         )
-    if k.mark:
-        p.mark(k.mark, 0.5, top + 0.21, k.span("print", 0.1, 0.14), k.mark_color)
+    p.mark(k.mark, 0.5, top + 0.21, k.span("print", 0.1, 0.14), k.mark_color)
 
 
 def _suitcase(p: Painter, k: Look) -> None:
@@ -173,55 +170,12 @@ def _suitcase(p: Painter, k: Look) -> None:
         for y in (top + 0.03, 0.89):
             p.ball(0.5 + sign * (half - 0.035), y, 0.034, k.trim("leather" if k.shape == "banded" else "rubber"))
     p.stroke([(0.44, top + 0.03), (0.56, top + 0.03)], 0.026, k.trim("leather"))
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.62, 0.1, k.mark_color)
+    p.mark(k.mark, 0.5, 0.62, 0.1, k.mark_color)
 
 
-CATEGORIES = (
-    Category(
-        "handbag",
-        _handbag,
-        ("leather", "suede", "canvas"),
-        ("width", "height", "handle"),
-        ("handbag", "purse", "bag"),
-        ("trapeze", "boxy", "hobo"),
-        ("flap", "zip", "contrast base"),
-        "handle",
-        ("brown", "tan", "black", "white", "burgundy", "navy"),
-        ("checked", "diagonal striped", "floral", "polka dot", "argyle"),
-    ),
-    Category(
-        "backpack",
-        _backpack,
-        ("nylon", "canvas", "leather"),
-        ("width", "height"),
-        ("backpack", "rucksack", "daypack"),
-        ("rounded", "square"),
-        ("contrast pocket", "tonal pocket"),
-        "strap",
-        patterns=("checked", "polka dot", "zigzag", "floral", "diagonal striped", "striped"),
-    ),
-    Category(
-        "tote bag",
-        _tote,
-        ("canvas", "cotton", "linen"),
-        ("width", "height", "print"),
-        ("tote bag", "shopper", "tote"),
-        ("long handle", "short handle"),
-        ("contrast base", "plain base"),
-        "handle",
-        patterns=CLOTH_PATTERNS,
-    ),
-    Category(
-        "suitcase",
-        _suitcase,
-        ("plastic", "aluminium"),
-        ("width", "height", "pole"),
-        ("suitcase", "trolley case", "carry-on"),
-        ("ribbed", "smooth", "banded"),
-        (),
-        "corner",
-        ("black", "brown", "tan", "red", "white"),
-        ("polka dot", "diagonal striped", "wavy", "checkerboard"),
-    ),
-)
+DRAWERS: dict[str, Drawer] = {
+    "handbag": _handbag,
+    "backpack": _backpack,
+    "tote bag": _tote,
+    "suitcase": _suitcase,
+}

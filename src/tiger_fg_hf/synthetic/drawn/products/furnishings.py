@@ -6,7 +6,8 @@ import numpy as np
 
 from ..geometry import arc, box, circle, smooth
 from ..painter import Painter, Surface
-from ..spec import CLOTH_PATTERNS, Category, Look
+from ..spec import Drawer, Look
+from .parts import clock_hands
 
 GLOW = Surface((255, 240, 196), "wax")
 
@@ -35,8 +36,7 @@ def _lamp(p: Painter, k: Look) -> None:
     else:
         p.revolve([(0.08, top), (drop, low)], k.body)
         p.flat(circle(0.5, 0.08, top, top * p.rim), k.plain.toned(1.4))
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.3, 0.09, k.mark_color, wrap=low * 0.8)
+    p.mark(k.mark, 0.5, 0.3, 0.09, k.mark_color, wrap=low * 0.8)
 
 
 def _chair(p: Painter, k: Look) -> None:
@@ -77,8 +77,7 @@ def _chair(p: Painter, k: Look) -> None:
     )
     p.puffy(np.concatenate([cushion]), k.body, depth=0.045)
     p.puffy(box(0.5 - half * 1.13, seat + 0.075, 0.5 + half * 1.13, seat + 0.11, 0.015), legs, depth=0.015)
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.28, 0.09, k.mark_color)
+    p.mark(k.mark, 0.5, 0.28, 0.09, k.mark_color)
 
 
 def _stool(p: Painter, k: Look) -> None:
@@ -131,8 +130,7 @@ def _cushion(p: Painter, k: Look) -> None:
     p.seam(np.concatenate([body, body[:1]]), k.accent, width=0.018, opacity=1.0)
     if k.detail == "button":
         p.ball(0.5, 0.5, 0.035, k.trim("cotton"))
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.5, min(w, h) * 0.5, k.mark_color)
+    p.mark(k.mark, 0.5, 0.5, min(w, h) * 0.5, k.mark_color)
 
 
 def _clock(p: Painter, k: Look) -> None:
@@ -168,80 +166,15 @@ def _clock(p: Painter, k: Look) -> None:
                 width=0.016,
                 opacity=1.0,
             )
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.5 + radius * 0.38, radius * 0.2, k.mark_color)
-    hour, minute = k.params["hour"] * 2 * np.pi, k.params["minute"] * 2 * np.pi
-    for a, long, wide in ((hour, 0.45, 0.028), (minute, 0.66, 0.018)):
-        p.stroke(
-            [(0.5, 0.5), (0.5 + radius * long * np.sin(a), 0.5 - radius * long * np.cos(a))],
-            wide,
-            Surface(ink, "plastic"),
-        )
+    p.mark(k.mark, 0.5, 0.5 + radius * 0.38, radius * 0.2, k.mark_color)
+    clock_hands(p, k, radius, ink, hour=(0.45, 0.028), minute=(0.66, 0.018))
     p.ball(0.5, 0.5, 0.026, k.plain)
 
 
-CATEGORIES = (
-    Category(
-        "table lamp",
-        _lamp,
-        ("linen", "paper", "cotton"),
-        ("top", "shade", "height"),
-        ("table lamp", "lamp", "bedside lamp"),
-        ("cone", "drum", "dome"),
-        ("gourd base", "column base", "tripod base"),
-        "base",
-        ("white", "black", "brown", "tan", "teal", "navy", "grey", "burgundy"),
-        ("striped", "polka dot", "floral", "zigzag", "pinstriped", "argyle"),
-    ),
-    Category(
-        "chair",
-        _chair,
-        ("velvet", "leather", "linen", "plastic"),
-        ("width", "seat"),
-        ("chair", "dining chair"),
-        ("spindle", "round back", "square back"),
-        ("armrests", "no armrests"),
-        "leg",
-        ("tan", "brown", "black", "white", "cream"),
-        ("checked", "floral", "striped", "polka dot"),
-        markable=False,
-    ),
-    Category(
-        "stool",
-        _stool,
-        ("leather", "velvet", "wood", "plastic"),
-        ("width", "seat"),
-        ("stool", "kitchen stool"),
-        ("padded", "slim"),
-        ("splayed legs", "straight legs"),
-        "leg",
-        ("tan", "brown", "black", "white", "red", "teal"),
-        ("checked", "striped", "floral", "polka dot"),
-        markable=False,
-    ),
-    Category(
-        "cushion",
-        _cushion,
-        ("cotton", "linen", "velvet", "wool"),
-        ("width", "height"),
-        ("cushion", "throw pillow", "pillow"),
-        ("square", "lumbar", "round"),
-        ("tassels", "button", "piped"),
-        "trim",
-        patterns=CLOTH_PATTERNS,
-        lies_flat=True,
-        pattern_scale=(6.0, 10.0),
-    ),
-    Category(
-        "wall clock",
-        _clock,
-        ("plastic", "wood", "steel"),
-        ("size", "rim", "hour", "minute"),
-        ("wall clock", "clock"),
-        ("round", "square", "octagonal"),
-        ("dots", "bars"),
-        "face",
-        ("white", "cream", "black", "sky blue", "yellow", "navy"),
-        lies_flat=True,
-    ),
-)
+DRAWERS: dict[str, Drawer] = {
+    "table lamp": _lamp,
+    "chair": _chair,
+    "stool": _stool,
+    "cushion": _cushion,
+    "wall clock": _clock,
+}

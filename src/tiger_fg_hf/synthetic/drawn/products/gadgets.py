@@ -6,7 +6,8 @@ import numpy as np
 
 from ..geometry import arc, box, circle, mirrored, smooth
 from ..painter import Painter, Surface
-from ..spec import HARD_PATTERNS, Category, Look
+from ..spec import Drawer, Look
+from .parts import clock_hands
 
 STEEL = Surface((204, 208, 212), "steel")
 DARK = Surface((50, 50, 54), "plastic")
@@ -102,13 +103,7 @@ def _watch(p: Painter, k: Look) -> None:
             width=0.014 if i % 3 == 0 else 0.007,
             opacity=1.0,
         )
-    hour, minute = k.params["hour"] * 2 * np.pi, k.params["minute"] * 2 * np.pi
-    for a, long, wide in ((hour, 0.4, 0.017), (minute, 0.6, 0.012)):
-        p.stroke(
-            [(0.5, 0.5), (0.5 + radius * long * np.sin(a), 0.5 - radius * long * np.cos(a))],
-            wide,
-            Surface(ink, "plastic"),
-        )
+    clock_hands(p, k, radius, ink, hour=(0.4, 0.017), minute=(0.6, 0.012))
 
 
 def _umbrella(p: Painter, k: Look) -> None:
@@ -137,8 +132,7 @@ def _umbrella(p: Painter, k: Look) -> None:
         bend = np.sin(t * np.pi / 2)
         path = np.stack([0.5 + x * bend, top + (edge - top) * (1 - np.sqrt(np.maximum(1 - bend**2, 0)))], 1)
         p.seam(path, k.plain.toned(0.6).color, width=0.007, opacity=0.6)
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.37, 0.09, k.mark_color)
+    p.mark(k.mark, 0.5, 0.37, 0.09, k.mark_color)
 
 
 def _headphones(p: Painter, k: Look) -> None:
@@ -161,8 +155,7 @@ def _headphones(p: Painter, k: Look) -> None:
         p.puffy(shell, k.body, depth=0.05)
         if k.detail == "ring cups":
             p.puffy((shell - (x + sign * 0.03, 0.68)) * 0.62 + (x + sign * 0.03, 0.68), k.trim("plastic"), depth=0.02)
-        if k.mark:
-            p.mark(k.mark, x + sign * 0.03, 0.68, cup * 0.45, k.mark_color)
+        p.mark(k.mark, x + sign * 0.03, 0.68, cup * 0.45, k.mark_color)
 
 
 def _phone_case(p: Painter, k: Look) -> None:
@@ -183,8 +176,7 @@ def _phone_case(p: Painter, k: Look) -> None:
     }[k.shape]
     for dx, dy in lenses:
         p.ball(x + dx, y + dy, 0.031, Surface((28, 30, 44), "lacquer"))
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.6, half * 0.62, k.mark_color)
+    p.mark(k.mark, 0.5, 0.6, half * 0.62, k.mark_color)
 
 
 def _speaker(p: Painter, k: Look) -> None:
@@ -198,8 +190,7 @@ def _speaker(p: Painter, k: Look) -> None:
         p.puffy(circle(0.5, cy, r * 0.88, count=56), cone, depth=0.05)
         p.puffy(circle(0.5, cy, r * 0.62, count=56), cone.toned(0.75), depth=0.04)
         p.ball(0.5, cy, r * 0.3, cone.toned(1.1))
-    if k.mark:
-        p.mark(k.mark, 0.5 + half * 0.7, 0.5 - tall * 0.84, 0.04, k.mark_color)
+    p.mark(k.mark, 0.5 + half * 0.7, 0.5 - tall * 0.84, 0.04, k.mark_color)
 
 
 def _camera(p: Painter, k: Look) -> None:
@@ -252,115 +243,16 @@ def _perfume(p: Painter, k: Look) -> None:
     inner = (body - (0.5, (top + 0.92) / 2)) * 0.8 + (0.5, (top + 0.92) / 2 + 0.012)
     p.puffy(inner, k.body, depth=0.02)
     p.decal(box(0.5 - half * 0.52, 0.6, 0.5 + half * 0.52, 0.8, 0.01), (250, 248, 240))
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.7, min(half * 0.36, 0.075), k.mark_color)
+    p.mark(k.mark, 0.5, 0.7, min(half * 0.36, 0.075), k.mark_color)
 
 
-CATEGORIES = (
-    Category(
-        "sunglasses",
-        _sunglasses,
-        ("plastic", "aluminium"),
-        ("width", "height", "frame"),
-        ("sunglasses", "shades"),
-        ("round", "square", "aviator", "cat-eye"),
-        ("keyhole bridge", "straight bridge"),
-        "lens",
-        ("black", "brown", "navy", "green", "burgundy", "purple", "orange", "teal"),
-        ("checkerboard", "diagonal striped", "speckled"),
-        (14.0, 20.0),
-        markable=False,
-        lies_flat=True,
-    ),
-    Category(
-        "wristwatch",
-        _watch,
-        ("leather", "silicone", "nylon"),
-        ("case", "strap", "hour", "minute"),
-        ("wristwatch", "watch"),
-        ("round", "square"),
-        ("link strap", "stitched strap"),
-        "dial",
-        ("white", "black", "navy", "cream", "green", "sky blue", "red"),
-        ("striped", "zigzag", "checked"),
-        (14.0, 20.0),
-        markable=False,
-        lies_flat=True,
-    ),
-    Category(
-        "umbrella",
-        _umbrella,
-        ("nylon", "cotton"),
-        ("width", "height"),
-        ("umbrella", "parasol"),
-        ("wide", "compact"),
-        ("hook handle", "straight handle"),
-        "handle",
-        ("brown", "tan", "black", "red", "white"),
-        ("polka dot", "striped", "checked", "floral", "wavy", "pinstriped"),
-        lies_flat=True,
-    ),
-    Category(
-        "headphones",
-        _headphones,
-        ("plastic", "aluminium", "leather"),
-        ("width", "cup"),
-        ("headphones", "over-ear headphones", "headset"),
-        ("oval", "round"),
-        ("ring cups", "plain cups"),
-        "cushion",
-        ("black", "white", "brown", "tan", "grey", "red"),
-        lies_flat=True,
-    ),
-    Category(
-        "phone case",
-        _phone_case,
-        ("silicone", "plastic", "leather"),
-        ("width", "height"),
-        ("phone case", "smartphone cover", "phone cover"),
-        ("square camera", "pill camera", "bar camera"),
-        (),
-        "edge",
-        patterns=(*HARD_PATTERNS, "checked", "diagonal striped"),
-        lies_flat=True,
-    ),
-    Category(
-        "speaker",
-        _speaker,
-        ("wood", "plastic", "lacquer"),
-        ("width", "height"),
-        ("speaker", "loudspeaker", "bookshelf speaker"),
-        ("boxy", "rounded"),
-        ("metal rings", "black rings"),
-        "cone",
-        ("black", "white", "yellow", "grey", "navy", "red"),
-        patterns=("striped", "diagonal striped", "checkerboard", "wavy", "speckled"),
-        markable=False,
-    ),
-    Category(
-        "camera",
-        _camera,
-        ("leather", "rubber", "plastic"),
-        ("width", "height", "lens"),
-        ("camera", "film camera", "compact camera"),
-        ("zoom", "prime"),
-        ("viewfinder hump", "rangefinder"),
-        "lens ring",
-        ("black", "silver", "red", "tan", "navy", "white"),
-        ("checkerboard", "speckled", "diagonal striped"),
-        markable=False,
-    ),
-    Category(
-        "perfume",
-        _perfume,
-        ("glass", "lacquer"),
-        ("width", "height"),
-        ("perfume", "eau de parfum", "fragrance"),
-        ("round", "square", "faceted"),
-        ("ball cap", "square cap"),
-        "cap",
-        ("black", "white", "cream", "burgundy", "navy", "tan"),
-        ("striped", "wavy", "diagonal striped"),
-        lies_flat=False,
-    ),
-)
+DRAWERS: dict[str, Drawer] = {
+    "sunglasses": _sunglasses,
+    "wristwatch": _watch,
+    "umbrella": _umbrella,
+    "headphones": _headphones,
+    "phone case": _phone_case,
+    "speaker": _speaker,
+    "camera": _camera,
+    "perfume": _perfume,
+}

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..geometry import box, circle, mirrored, smooth
 from ..painter import Painter, Surface
-from ..spec import CLOTH_PATTERNS, Category, Look
+from ..spec import Drawer, Look
 
 STEEL = Surface((206, 210, 214), "steel")
 TYRE = Surface((52, 52, 56), "rubber")
@@ -59,8 +59,7 @@ def _guitar(p: Painter, k: Look) -> None:
     p.puffy(box(0.44, 0.83, 0.56, 0.855, 0.008), neck.toned(0.7), depth=0.01)
     for x in (-0.014, 0.0, 0.014):
         p.seam([(0.5 + x, 0.05), (0.5 + x, 0.84)], (236, 232, 216), width=0.003, opacity=0.8)
-    if k.mark:
-        p.mark(k.mark, 0.5 + lower * 0.55, 0.86, 0.045, k.mark_color)
+    p.mark(k.mark, 0.5 + lower * 0.55, 0.86, 0.045, k.mark_color)
 
 
 def _book(p: Painter, k: Look) -> None:
@@ -93,8 +92,7 @@ def _book(p: Painter, k: Look) -> None:
         p.decal(box(0.54 - half * 0.6, 0.26, 0.54 + half * 0.6, 0.42, 0.015), (248, 244, 232))
         for y, w in ((0.31, 0.45), (0.36, 0.3)):
             p.seam([(0.54 - half * w, y), (0.54 + half * w, y)], (80, 76, 72), width=0.014, opacity=0.9)
-    if k.mark:
-        p.mark(k.mark, 0.53, 0.6, half * 0.42, k.mark_color)
+    p.mark(k.mark, 0.53, 0.6, half * 0.42, k.mark_color)
 
 
 def _toy_car(p: Painter, k: Look) -> None:
@@ -157,8 +155,7 @@ def _toy_car(p: Painter, k: Look) -> None:
         p.puffy(circle(x, floor + 0.025, 0.1, count=48), TYRE, depth=0.03)
         p.puffy(circle(x, floor + 0.025, 0.056, count=36), k.trim("plastic"), depth=0.02)
         p.ball(x, floor + 0.025, 0.018, STEEL)
-    if k.mark:
-        p.mark(k.mark, 0.49, 0.6, 0.07, k.mark_color)
+    p.mark(k.mark, 0.49, 0.6, 0.07, k.mark_color)
 
 
 def _kite(p: Painter, k: Look) -> None:
@@ -188,58 +185,12 @@ def _kite(p: Painter, k: Look) -> None:
     p.seam([body[0], body[2]], (90, 80, 70), width=0.009, opacity=0.8)
     if diamond:
         p.seam([body[3], body[1]], (90, 80, 70), width=0.009, opacity=0.8)
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.38, 0.1, k.mark_color)
+    p.mark(k.mark, 0.5, 0.38, 0.1, k.mark_color)
 
 
-CATEGORIES = (
-    Category(
-        "guitar",
-        _guitar,
-        ("wood", "lacquer"),
-        ("lower", "waist", "upper"),
-        ("guitar", "six-string guitar"),
-        ("acoustic", "electric"),
-        ("pickguard", "no pickguard"),
-        "neck",
-        ("brown", "tan", "black", "cream"),
-        ("diagonal striped", "checkerboard", "speckled"),
-        lies_flat=True,
-    ),
-    Category(
-        "notebook",
-        _book,
-        ("paper", "leather", "linen"),
-        ("width", "height", "thickness"),
-        ("notebook", "journal", "book"),
-        (),
-        ("elastic band", "title label", "plain cover"),
-        "spine",
-        patterns=(*CLOTH_PATTERNS, "wavy", "checkerboard"),
-        lies_flat=True,
-    ),
-    Category(
-        "toy car",
-        _toy_car,
-        ("plastic", "wood", "lacquer"),
-        ("roof", "nose", "bonnet"),
-        ("toy car", "model car", "toy vehicle"),
-        ("van", "pickup", "coupe"),
-        ("side stripe", "plain side"),
-        "bumper",
-        ("white", "black", "yellow", "red", "silver", "navy"),
-        ("polka dot", "striped", "checkerboard", "wavy"),
-    ),
-    Category(
-        "kite",
-        _kite,
-        ("nylon", "paper"),
-        ("width", "cross"),
-        ("kite", "flying kite"),
-        ("diamond", "delta"),
-        ("two-tone", "one-tone"),
-        "tail",
-        patterns=("striped", "polka dot", "checkerboard", "zigzag", "wavy"),
-        lies_flat=True,
-    ),
-)
+DRAWERS: dict[str, Drawer] = {
+    "guitar": _guitar,
+    "notebook": _book,
+    "toy car": _toy_car,
+    "kite": _kite,
+}

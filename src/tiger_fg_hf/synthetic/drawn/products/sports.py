@@ -6,7 +6,7 @@ import numpy as np
 
 from ..geometry import arc, box, circle, mirrored, smooth
 from ..painter import Painter, Surface
-from ..spec import Category, Look
+from ..spec import Drawer, Look
 
 STEEL = Surface((206, 210, 214), "steel")
 TYRE = Surface((52, 52, 56), "rubber")
@@ -105,8 +105,7 @@ def _skateboard(p: Painter, k: Look) -> None:
                 p.ball(0.5 + dx, y + dy, 0.009, STEEL)
     if k.detail == "centre stripe":
         p.decal(box(0.5 - half * 0.2, 0.51 - length, 0.5 + half * 0.2, 0.49 + length), k.accent)
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.5, half * 0.78, k.mark_color)
+    p.mark(k.mark, 0.5, 0.5, half * 0.78, k.mark_color)
 
 
 def _racket(p: Painter, k: Look) -> None:
@@ -155,45 +154,8 @@ def _racket(p: Painter, k: Look) -> None:
             )
 
 
-CATEGORIES = (
-    Category(
-        "ball",
-        _ball,
-        ("rubber", "leather", "plastic"),
-        (),
-        ("ball",),
-        ("basketball", "football", "beach", "tennis"),
-        (),
-        "panel",
-        ("black", "white", "navy", "red", "yellow"),
-        ("polka dot", "striped", "wavy", "checkerboard", "speckled", "zigzag"),
-    ),
-    Category(
-        "skateboard",
-        _skateboard,
-        ("lacquer", "wood"),
-        ("width", "length"),
-        ("skateboard", "skate deck", "board"),
-        ("cruiser", "popsicle"),
-        ("centre stripe", "plain deck"),
-        "wheel",
-        ("white", "red", "yellow", "teal", "black", "pink"),
-        ("checkerboard", "zigzag", "diagonal striped", "wavy", "polka dot"),
-        lies_flat=True,
-    ),
-    Category(
-        "racket",
-        _racket,
-        ("aluminium", "lacquer", "wood"),
-        ("width", "height"),
-        ("tennis racket", "racket"),
-        ("open throat", "closed throat"),
-        ("wrapped grip", "smooth grip"),
-        "grip",
-        ("black", "white", "brown", "red", "navy", "yellow"),
-        ("striped", "diagonal striped"),
-        (14.0, 20.0),
-        markable=False,
-        lies_flat=True,
-    ),
-)
+DRAWERS: dict[str, Drawer] = {
+    "ball": _ball,
+    "skateboard": _skateboard,
+    "racket": _racket,
+}

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..geometry import arc, box, circle, smooth
 from ..painter import Painter, Surface
-from ..spec import HARD_PATTERNS, Category, Look
+from ..spec import Drawer, Look
 
 SOIL = Surface((74, 52, 38), "felt")
 GREENERY = ((62, 132, 70), (88, 156, 84), (46, 108, 66), (120, 168, 96))
@@ -37,8 +37,7 @@ def _mug(p: Painter, k: Look) -> None:
     lip = radius * (0.9 if k.shape == "rounded" else 1.0)
     p.flat(circle(0.4, top, lip, lip * p.rim, 48), k.plain.toned(1.15))
     p.puffy(circle(0.4, top, lip - 0.014, (lip - 0.014) * p.rim * 0.94, 48), k.trim("ceramic").toned(0.86), depth=0.05)
-    if k.mark:
-        p.mark(k.mark, 0.4, 0.53, min(radius * 0.55, height * 0.26), k.mark_color, wrap=radius * 0.93)
+    p.mark(k.mark, 0.4, 0.53, min(radius * 0.55, height * 0.26), k.mark_color, wrap=radius * 0.93)
 
 
 def _bottle(p: Painter, k: Look) -> None:
@@ -63,8 +62,7 @@ def _bottle(p: Painter, k: Look) -> None:
         p.stroke(arc(0.5, 0.085, cap * 0.9, 0.05, 180, 360), 0.022, k.trim("plastic"))
     p.revolve([(0.085, cap), (0.17, cap)], k.trim("plastic"))
     p.flat(circle(0.5, 0.085, cap, cap * p.rim, 32), k.trim("plastic").toned(1.15))
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.62, radius * 0.62, k.mark_color, wrap=radius * 0.9)
+    p.mark(k.mark, 0.5, 0.62, radius * 0.62, k.mark_color, wrap=radius * 0.9)
 
 
 def _vase(p: Painter, k: Look) -> None:
@@ -84,8 +82,7 @@ def _vase(p: Painter, k: Look) -> None:
     }[k.shape]
     p.revolve(profile, k.body)
     p.opening(0.5, top, profile[0][1], k.plain)
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.64, wide * 0.4, k.mark_color, wrap=wide * 0.8)
+    p.mark(k.mark, 0.5, 0.64, wide * 0.4, k.mark_color, wrap=wide * 0.8)
 
 
 def _jar(p: Painter, k: Look) -> None:
@@ -131,8 +128,7 @@ def _teapot(p: Painter, k: Look) -> None:
     ]
     p.revolve(lid, k.plain.toned(1.04))
     p.ball(0.5, middle - height * 1.14, 0.035, k.trim("wood"))
-    if k.mark:
-        p.mark(k.mark, 0.5, middle + 0.03, height * 0.42, k.mark_color, wrap=radius * 0.95)
+    p.mark(k.mark, 0.5, middle + 0.03, height * 0.42, k.mark_color, wrap=radius * 0.95)
 
 
 def _kettle(p: Painter, k: Look) -> None:
@@ -154,8 +150,7 @@ def _kettle(p: Painter, k: Look) -> None:
     p.revolve([(0.86, base), (0.9, base * 0.96)], handle)
     p.revolve([(top - 0.035, shoulder * 0.6), (top + 0.005, shoulder * 0.98)], k.plain.toned(0.9))
     p.ball(0.5, top - 0.06, 0.032, handle)
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.67, 0.1, k.mark_color, wrap=base)
+    p.mark(k.mark, 0.5, 0.67, 0.1, k.mark_color, wrap=base)
 
 
 def _plant_pot(p: Painter, k: Look) -> None:
@@ -184,8 +179,7 @@ def _plant_pot(p: Painter, k: Look) -> None:
     p.revolve(profile, k.body)
     if k.shape == "tapered":
         p.revolve([(top - 0.02, radius * 1.08), (top + 0.05, radius * 1.06)], k.plain)
-    if k.mark:
-        p.mark(k.mark, 0.5, (top + 0.94) / 2 + 0.03, 0.1, k.mark_color, wrap=radius * 0.85)
+    p.mark(k.mark, 0.5, (top + 0.94) / 2 + 0.03, 0.1, k.mark_color, wrap=radius * 0.85)
 
 
 def _candle(p: Painter, k: Look) -> None:
@@ -207,8 +201,7 @@ def _candle(p: Painter, k: Look) -> None:
     p.stroke([(0.5, top), (0.5, top - 0.045)], 0.012, Surface((60, 50, 44), "wax"))
     if k.detail == "label":
         p.decal(box(0.5 - radius * 0.97, 0.55, 0.5 + radius * 0.97, 0.8), k.accent)
-    if k.mark:
-        p.mark(k.mark, 0.5, 0.675, 0.1, k.mark_color, wrap=radius * 0.95)
+    p.mark(k.mark, 0.5, 0.675, 0.1, k.mark_color, wrap=radius * 0.95)
 
 
 def _bowl(p: Painter, k: Look) -> None:
@@ -229,8 +222,7 @@ def _bowl(p: Painter, k: Look) -> None:
         k.trim("ceramic").toned(0.9),
         depth=0.07,
     )
-    if k.mark:
-        p.mark(k.mark, 0.5, top + depth * 0.52, depth * 0.28, k.mark_color, wrap=radius * 0.9)
+    p.mark(k.mark, 0.5, top + depth * 0.52, depth * 0.28, k.mark_color, wrap=radius * 0.9)
 
 
 def _pan(p: Painter, k: Look) -> None:
@@ -269,120 +261,15 @@ def _pan(p: Painter, k: Look) -> None:
             p.ball(cx + radius + x, cy - 0.012 - x * 0.2, 0.012, Surface((205, 208, 212), "steel"))
 
 
-CATEGORIES = (
-    Category(
-        "mug",
-        _mug,
-        ("ceramic", "enamel", "stoneware"),
-        ("width", "height", "handle"),
-        ("mug", "coffee mug", "cup"),
-        ("straight", "tapered", "rounded"),
-        ("round handle", "square handle"),
-        "interior",
-        ("white", "cream", "yellow", "teal", "black", "pink"),
-        HARD_PATTERNS,
-    ),
-    Category(
-        "bottle",
-        _bottle,
-        ("steel", "plastic", "glass", "aluminium"),
-        ("width", "neck", "shoulder"),
-        ("water bottle", "bottle", "drinking bottle"),
-        ("slim", "curved", "wide"),
-        ("loop cap", "screw cap"),
-        "cap",
-        patterns=("striped", "zigzag", "polka dot", "wavy"),
-        pattern_scale=(12.0, 18.0),
-    ),
-    Category(
-        "vase",
-        _vase,
-        ("ceramic", "glass", "porcelain", "stoneware"),
-        ("belly", "neck", "height"),
-        ("vase", "flower vase"),
-        ("amphora", "tulip", "bulb", "cylinder"),
-        patterns=HARD_PATTERNS,
-    ),
-    Category(
-        "jar",
-        _jar,
-        ("glass", "ceramic", "stoneware"),
-        ("width", "height"),
-        ("storage jar", "jar", "kitchen jar"),
-        ("tapered", "straight"),
-        ("flat lid", "knob lid"),
-        "lid",
-        ("tan", "brown", "black", "white", "red", "teal", "yellow"),
-        ("striped", "checkerboard", "polka dot", "wavy"),
-    ),
-    Category(
-        "teapot",
-        _teapot,
-        ("porcelain", "ceramic", "stoneware"),
-        ("belly",),
-        ("teapot", "tea pot"),
-        ("round", "squat", "tall"),
-        ("side handle", "top handle"),
-        "knob",
-        ("tan", "brown", "black", "white", "red", "yellow"),
-        ("polka dot", "floral", "striped", "speckled"),
-    ),
-    Category(
-        "kettle",
-        _kettle,
-        ("steel", "enamel"),
-        ("base", "shoulder", "height"),
-        ("kettle", "stovetop kettle"),
-        ("rounded", "conical"),
-        ("top handle", "side handle"),
-        "handle",
-        ("black", "brown", "tan", "red", "white"),
-        ("polka dot", "speckled", "floral"),
-    ),
-    Category(
-        "plant pot",
-        _plant_pot,
-        ("terracotta", "ceramic", "stoneware"),
-        ("width", "height"),
-        ("plant pot", "planter", "flower pot"),
-        ("tapered", "straight", "rounded"),
-        ("fern", "succulent", "sansevieria"),
-        patterns=("striped", "zigzag", "speckled", "checkerboard", "wavy"),
-    ),
-    Category(
-        "candle",
-        _candle,
-        ("wax",),
-        ("width", "height"),
-        ("candle", "scented candle"),
-        ("straight", "tapered"),
-        ("label", "no label"),
-        patterns=("striped", "speckled", "wavy", "diagonal striped"),
-        accents=("white", "black", "cream", "navy", "tan"),
-    ),
-    Category(
-        "bowl",
-        _bowl,
-        ("ceramic", "porcelain", "stoneware", "enamel"),
-        ("width", "depth"),
-        ("bowl", "serving bowl", "cereal bowl"),
-        ("deep", "shallow", "footed"),
-        (),
-        "interior",
-        ("white", "cream", "yellow", "teal", "navy", "red"),
-        HARD_PATTERNS,
-    ),
-    Category(
-        "pan",
-        _pan,
-        ("enamel", "aluminium", "steel"),
-        ("width", "tilt", "handle"),
-        ("frying pan", "pan", "skillet"),
-        ("deep", "shallow"),
-        ("riveted handle", "moulded handle"),
-        "handle",
-        ("brown", "tan", "black", "red", "cream", "teal"),
-        patterns=("speckled", "striped", "checkerboard", "polka dot"),
-        markable=False,
-    ),
-)
+DRAWERS: dict[str, Drawer] = {
+    "mug": _mug,
+    "bottle": _bottle,
+    "vase": _vase,
+    "jar": _jar,
+    "teapot": _teapot,
+    "kettle": _kettle,
+    "plant pot": _plant_pot,
+    "candle": _candle,
+    "bowl": _bowl,
+    "pan": _pan,
+}

@@ -1,1 +1,1 @@
-"""Training of the dual encoder that TGQ-Former keeps frozen."""
+"""Training of the image-text dual encoder that TGQ-Former keeps frozen."""

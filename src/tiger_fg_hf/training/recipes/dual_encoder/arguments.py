@@ -1,50 +1,48 @@
 """Arguments of dual-encoder training."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from ...arguments import TrainArguments, read_mapping
+from ...arguments import ArgumentGroup, TrainArguments, argument, read_mapping
+from ..listings import ListingArguments
 
 
 @dataclass
-class DualEncoderArguments:
-    """Which image-text dual encoder is trained."""
+class DualEncoderArguments(ArgumentGroup):
+    """Which image-text dual encoder is trained, and how its inputs are prepared."""
 
-    dual_encoder: str | None = field(default=None, metadata={"help": "Dual encoder (CLIP, ...) to train on."})
-    vision: str | None = field(
-        default=None, metadata={"help": "Pretrained vision encoder of a fresh dual encoder, or a TIGER-FG."}
-    )
-    text: str | None = field(default=None, metadata={"help": "Pretrained text encoder of it."})
-    dual_encoder_config: dict[str, Any] | str | None = field(
-        default=None,
-        metadata={"help": "Configuration, with its model_type, as a mapping or JSON: a dual encoder from scratch."},
-    )
-    projection_dim: int = field(
-        default=256, metadata={"help": "Width of the shared space of a fresh dual encoder on --vision and --text."}
-    )
-    vocab_size: int = field(
-        default=4000, metadata={"help": "Vocabulary of the tokenizer that one from scratch is trained with."}
-    )
-    max_title_length: int | None = field(
-        default=None, metadata={"help": "Tokens of a title that are read; 52 by default, and SigLIP reads all it can."}
-    )
-    freeze_text: bool = field(
-        default=False, metadata={"help": "Keep the text encoder as it is, but for its projection."}
-    )
-    freeze_vision: bool = field(
-        default=False,
-        metadata={"help": "Keep the vision encoder as it is, but for pooler and projection: locked-image tuning."},
-    )
-    attn_implementation: str | None = field(default=None, metadata={"help": "'eager', 'sdpa', 'flash_attention_2'."})
+    _argument_group_name = "Model"
 
-    def __post_init__(self):
+    dual_encoder: str | None = argument(None, "Dual encoder (CLIP, Chinese-CLIP, SigLIP) to train further.")
+    vision: str | None = argument(
+        None, "Pretrained vision encoder of a new dual encoder, or a TIGER-FG checkpoint to take it from."
+    )
+    text: str | None = argument(None, "Pretrained text encoder of a new dual encoder.")
+    dual_encoder_config: dict[str, Any] | str | None = argument(
+        None, "Configuration of a dual encoder from scratch, with its model_type, as a mapping or JSON."
+    )
+    projection_dim: int = argument(256, "Width of the shared space of a new dual encoder of --vision and --text.")
+    vocab_size: int = argument(4000, "Vocabulary size of the tokenizer learned for a dual encoder from scratch.")
+    max_title_length: int | None = argument(
+        None, "Longest title in tokens; 52 by default. SigLIP always reads as many as it can."
+    )
+    freeze_text: bool = argument(False, "Freeze the text encoder, except for its projection.")
+    freeze_vision: bool = argument(
+        False, "Freeze the vision encoder, except for its pooler and projection (locked-image tuning)."
+    )
+    attn_implementation: str | None = argument(
+        None, "Attention: 'eager', 'sdpa' or 'flash_attention_2'.", resume="may_change"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.dual_encoder_config = read_mapping(self.dual_encoder_config, "--dual_encoder_config")
         names = ("dual_encoder", "vision", "text", "dual_encoder_config")
         given = [name for name in names if getattr(self, name) is not None]
         if given not in (["dual_encoder"], ["vision", "text"], ["dual_encoder_config"]):
             raise ValueError(
                 "Give either --dual_encoder, or --vision and --text (pretrained encoders), or --dual_encoder_config "
-                f"(one from scratch); got {given or 'none of them'}."
+                f"(from scratch); got {given or 'none of them'}."
             )
         if self.dual_encoder_config is not None and "model_type" not in self.dual_encoder_config:
             raise ValueError("--dual_encoder_config needs a model_type, such as 'clip'.")
@@ -52,8 +50,9 @@ class DualEncoderArguments:
 
 @dataclass
 class DualEncoderTrainArguments(TrainArguments):
-    """How a dual encoder is trained."""
+    """Arguments of optimisation and run, with the dual encoder's defaults."""
 
-    output_dir: str = field(
-        default="runs/dual-encoder", metadata={"help": "Folder of the run and of the final model."}
-    )
+    output_dir: str = argument("runs/dual-encoder", "Folder of the run and of the final model.", resume="may_change")
+
+
+ARGUMENTS = (DualEncoderArguments, ListingArguments, DualEncoderTrainArguments)

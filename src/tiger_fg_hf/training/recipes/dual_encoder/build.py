@@ -1,4 +1,4 @@
-"""Builds what training a dual encoder needs from its arguments."""
+"""Builds a dual encoder and its processor from arguments."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ from .arguments import DualEncoderArguments
 def build_dual_encoder(
     args: DualEncoderArguments, data: ListingArguments, catalog: Any
 ) -> tuple[PreTrainedModel, TGQFormerProcessor]:
-    """The dual encoder to train, and a processor whose two tokenizers are both its own."""
+    """Build the dual encoder to train, and a processor that uses its tokenizer for both titles and prompts."""
     attention = args.attn_implementation
     if args.dual_encoder is not None:
         model = AutoModel.from_pretrained(
@@ -51,28 +51,29 @@ def build_dual_encoder(
         frozen.requires_grad_(False)
     if args.freeze_vision and isinstance(model, VisionTextDualEncoderModel):
         pooler = getattr(model.vision_model, "pooler", None)
-        if pooler is not None:  # encoders that were trained by themselves often lack its weights
+        if pooler is not None:  # encoders that were trained alone often lack its weights
             pooler.requires_grad_(True)
     processor = TGQFormerProcessor(
         listing_image_processor(data, statistics),
         tokenizer,
         tokenizer,
+        columns=data.column_mapping,
         **title_form(model.config, args.max_title_length),
     )
     return model, processor
 
 
 def _paired_encoders(args: DualEncoderArguments, data: ListingArguments) -> VisionTextDualEncoderModel:
-    """
-    A fresh dual encoder of two pretrained encoders; a TIGER-FG's vision encoder is taken from its folder.
+    """Join two pretrained encoders into a new dual encoder; the vision encoder may come from a TIGER-FG.
 
     Raises:
-        ValueError: one of them has no pooled output.
+        ValueError: If one of them has no pooled output.
     """
     if isinstance(AutoConfig.from_pretrained(args.vision), TigerFGQueryConfig):
         trained = TigerFGQueryModel.from_pretrained(args.vision, dtype=torch.float32).vision_model
         vision = AutoModel.from_config(trained.config)
-        vision.load_state_dict(trained.state_dict(), strict=False)  # TIGER-FG has no pooling head, which stays fresh
+        # Not strict: TIGER-FG has no pooling head, which keeps its initial weights.
+        vision.load_state_dict(trained.state_dict(), strict=False)
         text = AutoModel.from_pretrained(args.text, dtype=torch.float32)
         config = VisionTextDualEncoderConfig.from_vision_text_configs(
             vision.config, text.config, projection_dim=args.projection_dim
@@ -84,10 +85,14 @@ def _paired_encoders(args: DualEncoderArguments, data: ListingArguments) -> Visi
         )
     model.eval()
     with torch.no_grad():
-        # Some encoders have no pooled output, which only a forward pass tells.
-        seen = model.vision_model(torch.zeros(1, 3, data.image_size, data.image_size), interpolate_pos_encoding=True)
-        read = model.text_model(torch.zeros(1, 1, dtype=torch.long))
-    for source, encoder, output in ((args.vision, model.vision_model, seen), (args.text, model.text_model, read)):
+        # Only a forward pass shows whether an encoder has a pooled output.
+        pixels = torch.zeros(1, 3, data.image_size, data.image_size)
+        image_output = model.vision_model(pixels, interpolate_pos_encoding=True)
+        text_output = model.text_model(torch.zeros(1, 1, dtype=torch.long))
+    for source, encoder, output in (
+        (args.vision, model.vision_model, image_output),
+        (args.text, model.text_model, text_output),
+    ):
         if output.get("pooler_output") is None:
             raise ValueError(
                 f"'{source}' holds a '{encoder.config.model_type}', which gives no pooled output; a dual encoder "
@@ -97,7 +102,7 @@ def _paired_encoders(args: DualEncoderArguments, data: ListingArguments) -> Visi
 
 
 def frozen_encoders(args: DualEncoderArguments, model: PreTrainedModel) -> list[torch.nn.Module]:
-    """Encoders of a dual encoder that stay as they are."""
+    """List the encoders that `--freeze_text` and `--freeze_vision` freeze."""
     return [
         encoder
         for encoder, frozen in ((model.text_model, args.freeze_text), (model.vision_model, args.freeze_vision))

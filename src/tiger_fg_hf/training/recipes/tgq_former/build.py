@@ -1,13 +1,9 @@
-"""From arguments to what training on pairs of listings needs: catalog, pairs, models, processor."""
+"""Builds a TGQ-Former and its processor from arguments, and calibrates its gate."""
 
-import logging
 from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-)
+from transformers import AutoConfig, AutoTokenizer
 
 from ....catalog.encode import split_rows
 from ....models.modeling_tgq_former import TGQFormerModel
@@ -16,16 +12,13 @@ from ..catalogs import pixel_statistics
 from ..listings import ListingArguments, listing_image_processor, title_form
 from .arguments import TGQFormerArguments
 
-logger = logging.getLogger(__name__)
-
 
 def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[TGQFormerModel, TGQFormerProcessor]:
-    """
-    The TGQ-Former to train, its dual encoder frozen, and its processor.
+    """Build the TGQ-Former to train, with its dual encoder frozen, and its processor.
 
     Raises:
-        ValueError: neither `--model` nor `--dual_encoder` with a language model is given, or `--image_size` is another
-            than that of `--model`.
+        ValueError: If neither `--model` nor `--dual_encoder` with a language model is given, or `--image_size` is not
+            that of `--model`.
     """
     assert not isinstance(args.model_config, str)  # `TGQFormerArguments` has parsed it
     config = dict(args.model_config or {})
@@ -34,6 +27,7 @@ def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[
             args.model, dtype=torch.float32, attn_implementation=args.attn_implementation
         )
         processor = TGQFormerProcessor.from_pretrained(args.model)
+        processor.columns = data.column_mapping
         side = processor.image_processor.size["height"]
         if data.image_size != side:
             raise ValueError(f"--image_size must be {side}, that of --model, got {data.image_size}.")
@@ -65,6 +59,7 @@ def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[
             title_tokenizer,
             instruction=args.instruction or "",
             max_length=args.max_text_length or 64,
+            columns=data.column_mapping,
             **title_form(model.dual_encoder.config, args.max_title_length),
         )
     model.dual_encoder.requires_grad_(False)
@@ -79,14 +74,20 @@ def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[
 def listing_agreement(
     model: TGQFormerModel, processor: TGQFormerProcessor, pairs: Any, samples: int, *, batch_size: int = 64
 ) -> torch.Tensor:
-    """
-    `S_title` `[N]` of listings of the training, for [`TGQFormerModel.calibrate_agreement`].
+    """Measure `S_title`, the agreement of picture and title, for [`TGQFormerModel.calibrate_agreement`].
 
     Args:
-        pairs: a [`TGQFormerPairDataset`]; it gives the first listings of up to `samples` products, evenly spaced.
+        model: The model.
+        processor: Its processor.
+        pairs: A [`TGQFormerPairDataset`]; the first listings of evenly spaced products are measured.
+        samples: Largest number of listings to measure.
+        batch_size: Listings per forward pass.
+
+    Returns:
+        `[N]`, cosines in [-1, 1].
     """
     number = min(samples, len(pairs))
-    found = []
+    agreements = []
     for places in split_rows(range(number), batch_size, "batch_size"):
         listings = [pairs[place * len(pairs) // number] for place in places]
         inputs = processor(
@@ -95,5 +96,5 @@ def listing_agreement(
             return_tensors="pt",
         ).to(model.device)
         names = ("pixel_values", "title_input_ids", "title_attention_mask")
-        found.append(model.encode_pair(*(inputs[name] for name in names)).agreement)
-    return torch.cat(found)
+        agreements.append(model.encode_pair(*(inputs[name] for name in names)).agreement)
+    return torch.cat(agreements)

@@ -1,128 +1,146 @@
 """Arguments of TIGER-FG training."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ....models.configuration_tiger_fg import TigerFGConfig
 from ....objectives.tiger_fg_weights import TigerFGLossWeights
-from ...arguments import TrainArguments, parse_recipe, read_fields
+from ...arguments import (
+    ArgumentGroup,
+    TrainArguments,
+    argument,
+    check_at_least,
+    check_range,
+    check_share,
+    parse_recipe,
+    read_fields,
+)
+from ..catalogs import CatalogArguments, Layout
 
 
 @dataclass
-class TigerFGModelArguments:
-    """Which model is trained."""
+class TigerFGModelArguments(ArgumentGroup):
+    """Which model is trained, and how its inputs are prepared."""
 
-    model: str | None = field(default=None, metadata={"help": "TIGER-FG checkpoint (Hub id or folder) to train on."})
-    vision: str | None = field(default=None, metadata={"help": "Pretrained vision encoder for fresh heads."})
-    text: str | None = field(default=None, metadata={"help": "Pretrained text encoder for fresh heads."})
-    model_config: dict[str, Any] | str | None = field(
-        default=None,
-        metadata={
-            "help": "TigerFGConfig fields, as a mapping or JSON. Alone: the whole model from scratch. With --vision "
-            "and --text: fields beside the backbones' own."
-        },
-    )
-    tokenizer: str | None = field(
-        default=None,
-        metadata={"help": "Tokenizer; defaults to the text encoder's. 'train' trains one on the catalog's text."},
-    )
-    vocab_size: int = field(default=4000, metadata={"help": "Vocabulary of a tokenizer that is trained here."})
-    image_size: int = field(default=224, metadata={"help": "Height and width in pixels the images are brought to."})
-    query_image_size: int | None = field(
-        default=None, metadata={"help": "Height and width of queries, where they are not those of items."}
-    )
-    resize_mode: Literal["pad", "squash", "crop"] = field(
-        default="pad", metadata={"help": "'pad' keeps the aspect, 'squash' does not, 'crop' cuts the long side."}
-    )
-    max_text_length: int = field(default=64, metadata={"help": "Tokens of an item text that are read."})
-    teacher: str | None = field(
-        default=None,
-        metadata={"help": "Frozen vision encoder of the losses srd and sdd; without one both are left out."},
-    )
-    freeze_text: bool = field(default=False, metadata={"help": "Keep the text encoder as it is."})
-    freeze_stem: int = field(
-        default=0,
-        metadata={"help": "Keep the embeddings and this many first layers of the vision encoders as they are."},
-    )
-    attn_implementation: str | None = field(default=None, metadata={"help": "'eager', 'sdpa', 'flash_attention_2'."})
-    gradient_checkpointing: bool = field(default=False, metadata={"help": "Trade compute for memory."})
+    _argument_group_name = "Model"
 
-    def __post_init__(self):
+    model: str | None = argument(None, "TIGER-FG checkpoint (Hub id or folder) to train further.")
+    vision: str | None = argument(None, "Pretrained vision encoder of a new model.")
+    text: str | None = argument(None, "Pretrained text encoder of a new model.")
+    model_config: dict[str, Any] | str | None = argument(
+        None,
+        "TigerFGConfig fields, as a mapping or JSON. Without --vision and --text, the whole model is built from them "
+        "and starts from scratch; with them, they set everything but the encoders.",
+    )
+    tokenizer: str | None = argument(
+        None,
+        "Tokenizer; the text encoder's by default. 'train' learns one from the catalog's text, which is also the "
+        "default without --text.",
+    )
+    vocab_size: int = argument(4000, "Vocabulary size of a tokenizer that is learned.")
+    image_size: int = argument(224, "Height and width in pixels that images are resized to.")
+    query_image_size: int | None = argument(None, "Height and width of queries, if not --image_size.")
+    resize_mode: Literal["pad", "squash", "crop"] = argument(
+        "pad", "'pad' keeps the aspect ratio, 'squash' does not, 'crop' cuts the longer side."
+    )
+    max_text_length: int = argument(64, "Longest item text in tokens; longer ones are cut.")
+    teacher: str | None = argument(
+        None,
+        "Frozen vision encoder that teaches the losses srd and sdd. Defaults to the encoder of --vision as it was "
+        "before training. Without either, both losses are left out.",
+    )
+    freeze_text: bool = argument(False, "Freeze the text encoder.")
+    freeze_stem: int = argument(0, "Freeze the embeddings and this many first layers of the vision encoders.")
+    attn_implementation: str | None = argument(
+        None, "Attention: 'eager', 'sdpa' or 'flash_attention_2'.", resume="may_change"
+    )
+    gradient_checkpointing: bool = argument(False, "Save memory by computing activations twice.", resume="may_change")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.model_config = read_fields(self.model_config, TigerFGConfig, "--model_config")
-        if self.freeze_stem < 0:
-            raise ValueError(f"--freeze_stem must not be negative, got {self.freeze_stem}.")
+        check_at_least(self, "freeze_stem", 0)
+
+    @property
+    def teacher_source(self) -> str | None:
+        """Where the teacher is loaded from: `--teacher`, or else `--vision`."""
+        return self.teacher or self.vision
 
 
 @dataclass
-class TigerFGDataArguments:
-    """What it is trained and evaluated on."""
+class QuerySynthesisArguments(ArgumentGroup):
+    """How queries are synthesised from listings that have no query photo."""
 
-    data: str = field(default="drawn", metadata={"help": "Catalog: folder, file or Hub id, or 'drawn' for drawings."})
-    split: str | None = field(default=None, metadata={"help": "Split of the catalog, where it has several."})
-    columns: str | None = field(
-        default=None, metadata={"help": "Column names, as 'title=name,attributes=color+keywords'."}
-    )
-    items: str | None = field(
-        default=None,
-        metadata={"help": "Listings for a --data that holds only query photos with item ids (joined by item id)."},
-    )
-    item_columns: str | None = field(default=None, metadata={"help": "Column names of --items."})
-    clutter: str | None = field(default=None, metadata={"help": "Photos that synthesised queries are set on."})
-    eval_data: str | None = field(default=None, metadata={"help": "Catalog evaluated during training, as --data."})
-    eval_limit: int = field(default=500, metadata={"help": "Listings of it that are used."})
-    drawn_products: int = field(default=3000, metadata={"help": "Products of the drawn catalog."})
-    drawn_views: int = field(default=2, metadata={"help": "Listings and query views of each drawn product."})
-    drawn_layout: Literal["clean", "clutter", "mixed"] = field(
-        default="mixed", metadata={"help": "Layout of the drawn listings."}
-    )
-    query_difficulty: Literal["easy", "default", "hard"] = field(
-        default="default", metadata={"help": "How far synthesised queries depart from the listing photo."}
-    )
-    mosaic_share: float = field(
-        default=0.0,
-        metadata={"help": "Share of the pairs whose item is shown in a mosaic with others; needs categories."},
-    )
-    mosaic_items: str = field(default="2,4", metadata={"help": "Fewest and most products of a mosaic."})
-    mosaic_area: str = field(
-        default="0.05,0.45", metadata={"help": "Smallest and largest share of a mosaic that a product takes up."}
-    )
-    mosaic_overlays: float = field(default=0.0, metadata={"help": "Share of mosaics with promotional overlays."})
-    num_hard_texts: int = field(default=1, metadata={"help": "Mismatched texts of a pair, where the losses use them."})
-    hard_negatives: str | None = field(
-        default=None,
-        metadata={"help": "File of examples/mine_negatives.py: rows come in batches with rows they are mistaken for."},
-    )
-    group_products: bool = field(
-        default=False, metadata={"help": "Rows of one product come in the same batch; see --multi_positive."}
-    )
-    feature_cache: str | None = field(
-        default=None, metadata={"help": "Folder of the teacher's features; in the run's folder by default."}
-    )
-    num_workers: int = field(default=2, metadata={"help": "Processes that prepare data."})
-    cache_decoded: bool = field(default=True, metadata={"help": "Keep decoded images in memory, scaled down."})
+    _argument_group_name = "Synthesis"
 
-    def __post_init__(self):
-        if not 0.0 <= self.mosaic_share <= 1.0:
-            raise ValueError(f"--mosaic_share must lie in [0, 1], got {self.mosaic_share}.")
-        if self.num_hard_texts < 0:
-            raise ValueError(f"--num_hard_texts must not be negative, got {self.num_hard_texts}.")
-        self.mosaic_range("mosaic_items"), self.mosaic_range("mosaic_area")
-
-    def mosaic_range(self, name: str) -> tuple[float, float]:
-        """Both ends of `mosaic_items` or `mosaic_area`."""
-        try:
-            low, high = (float(part) for part in getattr(self, name).split(","))
-        except ValueError:
-            raise ValueError(f"--{name} must be 'low,high', got {getattr(self, name)!r}.") from None
-        return low, high
+    query_difficulty: Literal["easy", "default", "hard"] = argument(
+        "default", "How far synthesised queries depart from the listing photo."
+    )
 
 
-Arguments = tuple[TigerFGModelArguments, TigerFGDataArguments, TrainArguments, TigerFGLossWeights]
+@dataclass
+class MosaicArguments(ArgumentGroup):
+    """How several products are shown together in one item picture."""
 
+    _argument_group_name = "Mosaics"
 
-def parse_tiger_fg_arguments(argv: list[str] | None = None) -> Arguments:
-    """Arguments of `examples/train.py`; see [`parse_recipe`]."""
-    model, data, train, losses = parse_recipe(
-        (TigerFGModelArguments, TigerFGDataArguments, TrainArguments, TigerFGLossWeights), argv
+    mosaic_share: float = argument(
+        0.0, "Share of the pairs whose item is shown in a mosaic with other products. Needs categories."
     )
+    mosaic_items: list[int] = argument([2, 4], "Smallest and largest number of products in a mosaic.")
+    mosaic_area: list[float] = argument([0.05, 0.45], "Smallest and largest share of a mosaic that a product covers.")
+    mosaic_overlays: float = argument(0.0, "Share of the mosaics with promotional overlays.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share(self, "mosaic_share")
+        check_range(self, "mosaic_items")
+        check_range(self, "mosaic_area")
+
+
+@dataclass
+class BatchArguments(ArgumentGroup):
+    """Which rows and texts meet in a batch."""
+
+    _argument_group_name = "Batches"
+
+    num_hard_texts: int = argument(1, "Mismatched texts per pair, for the losses that use them.")
+    hard_negatives: str | None = argument(
+        None,
+        "File written by examples/mine_negatives.py: rows share batches with the rows they are mistaken for.",
+    )
+    group_products: bool = argument(False, "Put rows of one product into the same batch; see --multi_positive.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, "num_hard_texts", 0)
+
+
+@dataclass
+class TigerFGDataArguments(BatchArguments, MosaicArguments, QuerySynthesisArguments, CatalogArguments):
+    """Everything that determines the training pairs."""
+
+    _argument_group_name = "Data"
+
+    items: str | None = argument(
+        None,
+        "Catalog with the listings, if --data holds only query photos with item ids, which join the two.",
+        resume="may_change",
+    )
+    item_columns: str | None = argument(None, "Columns of --items, as in --columns.", resume="may_change")
+    drawn_views: int = argument(2, "Listings and query photos of each drawn product.")
+    drawn_layout: Layout = argument("mixed", "Layout of the drawn listings.")
+    feature_cache: str | None = argument(
+        None, "Folder for the teacher's features; inside the run's folder by default.", resume="may_change"
+    )
+
+
+ARGUMENTS = (TigerFGModelArguments, TigerFGDataArguments, TigerFGLossWeights, TrainArguments)
+
+
+def parse_tiger_fg_arguments(
+    argv: list[str] | None = None,
+) -> tuple[TigerFGModelArguments, TigerFGDataArguments, TrainArguments, TigerFGLossWeights]:
+    """Parse the command line of TIGER-FG training; see [`parse_recipe`]."""
+    model, data, losses, train = parse_recipe(ARGUMENTS, argv, description="Train TIGER-FG on a catalog.")
     return model, data, train, losses

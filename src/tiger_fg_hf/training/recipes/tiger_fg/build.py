@@ -1,4 +1,4 @@
-"""From arguments to what the loop needs: model, processor and pairs."""
+"""Builds model, processor, pairs and teacher of TIGER-FG from arguments."""
 
 import logging
 from dataclasses import fields
@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from ....catalog.fingerprint import catalog_fingerprint
-from ....data.crops import CatalogPhotos
+from ....data.catalog_photos import CatalogPhotos
 from ....data.mosaic import MosaicComposer, MosaicConfig
 from ....data.query_synthesis import QuerySynthesisConfig, QuerySynthesizer
 from ....data.tiger_fg_pairs import ItemAugmentation, TigerFGPairDataset
@@ -26,16 +26,38 @@ from ....objectives.tiger_fg_student import TigerFGStudent
 from ....objectives.tiger_fg_weights import TigerFGLossWeights
 from ...hard_batches import HardBatchOrder
 from ...tokenizer import train_sentencepiece_tokenizer
-from ..catalogs import build_clutter, catalog_texts, pixel_statistics
+from ..catalogs import build_clutter, catalog_texts, draw_catalog, pixel_statistics, read_catalog
 from .arguments import TigerFGDataArguments, TigerFGModelArguments
 
 logger = logging.getLogger(__name__)
 
 
+def build_catalog(data: TigerFGDataArguments, *, image_size: int, seed: int) -> Any:
+    """Open the training catalog: drawn, `--data`, or its query photos joined to the listings of `--items`."""
+    if data.data == "drawn":
+        return draw_catalog(
+            data,
+            image_size=image_size,
+            num_products=data.drawn_products,
+            views=data.drawn_views,
+            layout=data.drawn_layout,
+            seed=seed,
+        )
+    return read_catalog(
+        data.data, split=data.split, columns=data.columns, items=data.items, item_columns=data.item_columns
+    )
+
+
 def build_synthesizer(
     clutter: str | None, *, size: int, difficulty: Literal["easy", "default", "hard"] = "default"
 ) -> QuerySynthesizer:
-    """Queries of `size` pixels, on photos of the query pool of `clutter` or on drawn backgrounds."""
+    """Build a synthesizer of queries on photos from the query pool of `clutter`, or on drawn backgrounds.
+
+    Args:
+        clutter: Catalog of background photos.
+        size: Side of the queries in pixels.
+        difficulty: How far queries depart from the listing photo.
+    """
     bank = build_clutter(clutter, "query", size=size)
     return QuerySynthesizer(QuerySynthesisConfig.preset(difficulty, size=size), bank)
 
@@ -49,26 +71,27 @@ def build_pairs(
     seed: int,
     hard_texts: bool = False,
 ) -> TigerFGPairDataset:
-    """
-    Training pairs: synthesised queries, or the catalog's own with varied light and quality; mosaics of items.
+    """Build the training pairs, with synthesised queries or the catalog's own in varied light and quality.
 
     Args:
-        image_size, query_size: sides in pixels of mosaics and of synthesised queries; `query_size` as `image_size`
-            when absent.
+        catalog: Rows of the catalog.
+        data: Arguments of the data.
+        image_size: Side of mosaics in pixels.
+        query_size: Side of synthesised queries in pixels; `image_size` by default.
+        seed: Seed of the pairs.
+        hard_texts: Whether the losses use mismatched texts.
     """
-    has_queries = "query_image" in catalog.column_names
     mosaic = None
     if data.mosaic_share:
-        config = MosaicConfig(
-            size=image_size, area=data.mosaic_range("mosaic_area"), overlay_probability=data.mosaic_overlays
-        )
+        smallest, largest = data.mosaic_area
+        config = MosaicConfig(size=image_size, area=(smallest, largest), overlay_probability=data.mosaic_overlays)
         mosaic = MosaicComposer(config, build_clutter(data.clutter, "item", size=image_size))
     pairs = TigerFGPairDataset(
         catalog,
         build_synthesizer(data.clutter, size=query_size or image_size, difficulty=data.query_difficulty),
         seed=seed,
         item_augmentation=ItemAugmentation(),
-        augment_query_images=has_queries,
+        augment_query_images="query_image" in catalog.column_names,
         cache_decoded=data.cache_decoded,
         cache_max_side=max(max(image_size, query_size or 0) * 3 // 2, 96),
         mosaic=mosaic,
@@ -77,28 +100,29 @@ def build_pairs(
         if pairs.texts.has_contrast:
             pairs.num_hard_texts = data.num_hard_texts
         else:
-            logger.warning("The catalog has no texts of other products to tell apart: mismatched texts are left out.")
+            logger.warning("All texts of the catalog are of one category: mismatched texts are left out.")
     return pairs
 
 
 def build_sampling(
     pairs: TigerFGPairDataset, data: TigerFGDataArguments, *, batch_size: int, seed: int
 ) -> dict[str, Any]:
-    """
-    Arguments of [`EpochBatchSampler`] beside the batch: which rows share mosaics, and which share a batch.
+    """Build the arguments of [`EpochBatchSampler`] that decide which rows share mosaics and batches.
 
     Args:
-        batch_size: rows of the global batch.
+        pairs: The training pairs.
+        data: Arguments of the data.
+        batch_size: Rows of the global batch.
+        seed: Seed of the order.
 
     Raises:
-        ValueError: the file of hard negatives does not fit the catalog.
+        ValueError: If the file of hard negatives does not fit the catalog.
     """
     sampling: dict[str, Any] = {}
     if data.mosaic_share:
-        smallest, largest = data.mosaic_range("mosaic_items")
         sampling = {
             "mosaic_share": data.mosaic_share,
-            "group_sizes": (int(smallest), int(largest)),
+            "group_sizes": tuple(data.mosaic_items),
             "categories": pairs.categories,
             "item_ids": pairs.item_numbers,
         }
@@ -110,10 +134,10 @@ def build_sampling(
 
 
 def build_student(model: PreTrainedModel, losses: TigerFGLossWeights, *, freeze_text: bool) -> TigerFGStudent:
-    """The model with what its losses need; a frozen text encoder runs once for each text."""
+    """Build the student for the losses; a frozen text encoder runs only once for each text."""
     return TigerFGStudent(
         model,
-        losses.student_terms(),
+        losses.student_outputs(),
         frozen_text=FrozenTextTokens(model.text_model) if freeze_text else None,
     )
 
@@ -126,21 +150,25 @@ def build_teacher(
     *,
     fingerprint: str | None = None,
 ) -> TeacherFeatures | None:
-    """
-    Features of the frozen teacher, `--teacher` or else `--vision` as it was, kept in `folder`.
+    """Compute the features of the frozen teacher, `--teacher` or else `--vision` as it was before training.
 
-    None where no loss asks for it, and, with a warning, where there is no encoder to be the teacher.
+    Args:
+        catalog: Rows of the catalog.
+        model: Arguments of the model.
+        losses: Weights of the losses.
+        folder: Where features are kept.
+        fingerprint: Fingerprint of the catalog, if known.
+
+    Returns:
+        The features; None if no loss needs a teacher, or neither encoder is given.
     """
-    if not losses.needs_teacher:
-        return None
-    source = model.teacher or model.vision
-    if source is None:
-        logger.warning("Neither --teacher nor --vision is given: the losses srd and sdd are left out.")
+    source = model.teacher_source
+    if not losses.needs_teacher or source is None:
         return None
     teacher = backbone_from_pretrained(source, "vision_config", torch.float32, {})
     statistics = {"image_mean": IMAGENET_DEFAULT_MEAN, "image_std": IMAGENET_DEFAULT_STD, **pixel_statistics(source)}
     size = getattr(teacher.config, "image_size", None)
-    if size is None:  # SigLIP 2 NaFlex, which counts patches
+    if size is None:  # SigLIP 2 NaFlex counts patches instead
         size = int(teacher.config.num_patches**0.5) * teacher.config.patch_size
     return TeacherFeatures.cached(
         folder,
@@ -153,12 +181,18 @@ def build_teacher(
     )
 
 
-def build_model_and_processor(model: TigerFGModelArguments, catalog: Any) -> tuple[PreTrainedModel, TigerFGProcessor]:
-    """
-    The model and processor that `--model`, `--vision` with `--text`, or `--model_config` ask for.
+def build_model_and_processor(
+    model: TigerFGModelArguments, catalog: Any, *, columns: dict[str, str | list[str]] | None = None
+) -> tuple[PreTrainedModel, TigerFGProcessor]:
+    """Build the model and processor for `--model`, for `--vision` with `--text`, or for `--model_config`.
+
+    Args:
+        model: Arguments of the model.
+        catalog: Rows whose text a tokenizer is learned from, if one is.
+        columns: Column mapping of the catalog, saved with the processor.
 
     Raises:
-        ValueError: none, or a combination that leaves open which is meant, is given.
+        ValueError: If none or several of these are given, or a flag contradicts the checkpoint.
     """
     given = [name for name in ("model", "vision", "text", "model_config") if getattr(model, name) is not None]
     if given not in (["model"], ["vision", "text"], ["vision", "text", "model_config"], ["model_config"]):
@@ -169,12 +203,13 @@ def build_model_and_processor(model: TigerFGModelArguments, catalog: Any) -> tup
     assert not isinstance(model.model_config, str)  # `TigerFGModelArguments` has parsed it
     config = dict(model.model_config or {})
     if model.model:
-        # Float32 whatever it was saved in: the optimizer's small steps are lost on half-precision weights.
+        # Always float32: half-precision weights lose the optimizer's small steps.
         network = TigerFGModel.from_pretrained(
             model.model, dtype=torch.float32, attn_implementation=model.attn_implementation
         )
         processor = TigerFGProcessor.from_pretrained(model.model)
-        _refuse_other_inputs(model, processor)
+        processor.columns = columns
+        _check_against_checkpoint(model, processor)
     else:
         tokenizer = _build_tokenizer(model, catalog)
         image_processor = TigerFGImageProcessorPil(
@@ -188,6 +223,7 @@ def build_model_and_processor(model: TigerFGModelArguments, catalog: Any) -> tup
             tokenizer,
             max_length=model.max_text_length,
             query_size=None if side is None else {"height": side, "width": side},
+            columns=columns,
         )
         if model.vision and model.text:
             network = TigerFGModel.from_backbones(
@@ -202,31 +238,26 @@ def build_model_and_processor(model: TigerFGModelArguments, catalog: Any) -> tup
     return network, processor
 
 
-def _refuse_other_inputs(model: TigerFGModelArguments, processor: TigerFGProcessor) -> None:
-    """
-    Raises:
-        ValueError: a flag asks for other inputs than those of the checkpoint, which brings its processor.
-    """
-    own = {
+def _check_against_checkpoint(model: TigerFGModelArguments, processor: TigerFGProcessor) -> None:
+    """Raise a `ValueError` for a flag that asks for other inputs than those of the checkpoint's processor."""
+    saved = {
         "image_size": processor.image_processor.size["height"],
         "query_image_size": None if processor.query_size is None else processor.query_size["height"],
         "resize_mode": processor.image_processor.resize_mode,
         "max_text_length": processor.max_length,
     }
-    for field in fields(TigerFGModelArguments):
-        given = getattr(model, field.name)
-        if field.name in (*own, "tokenizer") and given not in (field.default, own.get(field.name)):
-            raise ValueError(
-                f"--{field.name} {given}: --model brings its own, {own.get(field.name, 'its tokenizer')}."
-            )
+    for declared in fields(TigerFGModelArguments):
+        name, given = declared.name, getattr(model, declared.name)
+        if name in (*saved, "tokenizer") and given not in (declared.default, saved.get(name)):
+            raise ValueError(f"--{name} {given}: --model brings its own, {saved.get(name, 'its tokenizer')}.")
 
 
 def query_side(processor: TigerFGProcessor) -> int:
-    """Height in pixels of the queries that `processor` prepares."""
+    """Return the height in pixels of the queries that a processor prepares."""
     return (processor.query_size or processor.image_processor.size)["height"]
 
 
-def _build_tokenizer(model: TigerFGModelArguments, catalog: Any):
+def _build_tokenizer(model: TigerFGModelArguments, catalog: Any) -> Any:
     source = model.tokenizer or model.text
     if source is None or source == "train":
         texts = catalog_texts(catalog)

@@ -1,0 +1,102 @@
+"""Outputs of the TIGER-FG models."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers.utils import ModelOutput
+
+from .pretrained import NestedOutput
+
+
+@dataclass
+class TigerFGQueryOutput(ModelOutput):
+    """Output of the query tower.
+
+    Args:
+        embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): Query embeddings, L2-normalised, in float32
+            whatever the dtype of the weights.
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, tokens, d)`): Tokens of the vision encoder.
+        hidden_states, attentions (`tuple[torch.FloatTensor]`, *optional*): Those of the vision encoder, if requested.
+    """
+
+    embeds: torch.FloatTensor | None = None
+    last_hidden_state: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class TigerFGGroundingOutput(ModelOutput):
+    """Output of the grounding model.
+
+    Args:
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, M, d)`): Text-conditioned visual slots `S`.
+        slot_weights (`torch.FloatTensor` of shape `(batch, M)`): Weights of the slots in `f_m`; they sum to 1.
+        focus (`torch.FloatTensor` of shape `(batch, d)`): Semantic-focus feature `f_m`.
+        appearance (`torch.FloatTensor` of shape `(batch, d)`, *optional*): Appearance feature `f_a`; `None` if the
+            batch has no images.
+        patch_weights (`torch.FloatTensor` of shape `(batch, N)`, *optional*): Weights of the patches in `f_a`.
+        text_focus (`torch.FloatTensor` of shape `(batch, d)`, *optional*): The slots after the text and before the
+            patches, pooled like `f_m`; `None` if the batch has no texts.
+        hidden_states (`tuple[torch.FloatTensor]`, *optional*): Slots before the first and after each block.
+        attentions (`tuple[torch.FloatTensor]`, *optional*): `(batch, heads, M, keys)` for each block: text blocks,
+            then visual blocks.
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    slot_weights: torch.FloatTensor | None = None
+    focus: torch.FloatTensor | None = None
+    appearance: torch.FloatTensor | None = None
+    patch_weights: torch.FloatTensor | None = None
+    text_focus: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class TigerFGItemOutput(NestedOutput):
+    """Output of the item tower.
+
+    Args:
+        embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): Item embeddings `f_i`, L2-normalised, in
+            float32 whatever the dtype of the weights.
+        grounding (`torch.FloatTensor` of shape `(batch, h, w)`, *optional*): Where the item tower looked: weights over
+            the patch grid that sum to 1, or 0 in rows without an image. `None` if the batch has no images.
+        slot_weights, focus, appearance, text_focus, hidden_states, attentions: See [`TigerFGGroundingOutput`].
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, M, d)`): The slots.
+        vision_model_output, text_model_output (`ModelOutput`, *optional*): Outputs of the two encoders.
+    """
+
+    embeds: torch.FloatTensor | None = None
+    grounding: torch.FloatTensor | None = None
+    slot_weights: torch.FloatTensor | None = None
+    focus: torch.FloatTensor | None = None
+    appearance: torch.FloatTensor | None = None
+    text_focus: torch.FloatTensor | None = None
+    last_hidden_state: torch.FloatTensor | None = None
+    vision_model_output: ModelOutput | None = None
+    text_model_output: ModelOutput | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class TigerFGOutput(NestedOutput):
+    """Output of the joint model.
+
+    Args:
+        logits_per_query (`torch.FloatTensor` of shape `(queries, items)`, *optional*): Scaled cosine similarities.
+        query_embeds (`torch.FloatTensor` of shape `(queries, projection_dim)`, *optional*): L2-normalised.
+        item_embeds (`torch.FloatTensor` of shape `(items, projection_dim)`, *optional*): L2-normalised.
+        grounding (`torch.FloatTensor` of shape `(items, h, w)`, *optional*): See [`TigerFGItemOutput`].
+        logit_scale (`torch.FloatTensor` of shape `()`): Bounded scale, the inverse temperature.
+        query_model_output, item_model_output (*optional*): Outputs of the two towers.
+    """
+
+    logits_per_query: torch.FloatTensor | None = None
+    query_embeds: torch.FloatTensor | None = None
+    item_embeds: torch.FloatTensor | None = None
+    grounding: torch.FloatTensor | None = None
+    logit_scale: torch.FloatTensor | None = None
+    query_model_output: TigerFGQueryOutput | None = None
+    item_model_output: TigerFGItemOutput | None = None

@@ -1,0 +1,34 @@
+"""The `tiger-fg` program: its commands, and how it reports errors."""
+
+import sys
+
+import typer
+
+from . import check, encode, evaluate, search, train
+
+app = typer.Typer(
+    name="tiger-fg",
+    help="Crop a product out of any photo, and find it in a catalog of cluttered listings.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+app.command(epilog=check.EXAMPLE)(check.check)
+app.command(epilog=encode.EXAMPLE)(encode.encode)
+app.command(epilog=search.EXAMPLE)(search.search)
+app.command(epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.add_typer(train.app, name="train")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the program; exits with 0, with 1 on an error of the user's input, or with 2 on wrong usage.
+
+    Args:
+        argv: arguments without the program's name; those of the process by default.
+    """
+    try:
+        app(args=argv)
+    except (ValueError, OSError) as error:
+        print(f"tiger-fg: {error}", file=sys.stderr)
+        sys.exit(1)

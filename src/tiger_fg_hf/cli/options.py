@@ -1,0 +1,28 @@
+"""Arguments and options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+Catalog = Annotated[
+    str, typer.Argument(help="Catalog: a CSV, JSON lines or parquet file, a folder, or a Hub id.", show_default=False)
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="Names of the catalog's columns, as 'title=name,attributes=color+size'. Default: those that the model "
+        "was trained with."
+    ),
+]
+Split = Annotated[str | None, typer.Option(help="Split of the catalog, where it has several.")]
+Model = Annotated[str, typer.Option(help="Checkpoint: a folder or a Hub id.", show_default=False)]
+Workers = Annotated[int, typer.Option(help="Processes that read and decode pictures; 0 for none.", min=0)]
+Device = Annotated[str | None, typer.Option(help="Device to run on, such as 'cuda'. Default: a GPU if there is one.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def default_device(device: str | None) -> str:
+    """The device to run on: the given one, or a GPU if there is one."""
+    import torch
+
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,120 @@
+"""What the pair datasets of both methods share: rows of a catalog, their listings, and random streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from datasets import Dataset
+from PIL import Image
+
+from ..catalog.pairing import PairedCatalog
+from ..models.image_loading_tiger_fg import load_rgb_image
+from .boxes import scale_box
+from .image_cache import ImageCache
+from .matte import object_matte
+from .text_table import TextTable
+
+
+@dataclass
+class ListingPhoto:
+    """The photo of a listing, RGB, the product's box in its pixels, and its matte once it is known."""
+
+    image: Image.Image
+    box: list[float] | None
+    matte: np.ndarray | Literal["find"] | None = "find"
+
+    def find_matte(self) -> np.ndarray | None:
+        """Return the matte, found on the first call."""
+        if isinstance(self.matte, str):
+            self.matte = object_matte(self.image, self.box)
+        return self.matte
+
+
+class CatalogPairDataset(torch.utils.data.Dataset):
+    """Base of datasets with one pair for each row of a catalog.
+
+    Args:
+        catalog: From `load_catalog` or `pair_queries`, not streamed, with `image`.
+        seed: Seed of all randomness, 0 or more.
+
+    Raises:
+        TypeError: If the catalog is streamed.
+        ValueError: If there are no photos, or a record cannot be read.
+    """
+
+    def __init__(self, catalog: Dataset | PairedCatalog, seed: int):
+        if not isinstance(catalog, Dataset | PairedCatalog):
+            raise TypeError(
+                f"catalog: expected a datasets.Dataset or a PairedCatalog, found {type(catalog).__name__}; "
+                "pairs need rows by number, so load the catalog with streaming=False"
+            )
+        if "image" not in catalog.column_names:
+            raise ValueError(f"catalog: a pair needs the listing photo 'image', found {catalog.column_names}")
+        self.catalog, self.seed = catalog, seed
+        self.texts = TextTable(catalog)
+        self.cache: ImageCache | None = None
+
+    def __len__(self) -> int:
+        return len(self.catalog)
+
+    @property
+    def categories(self) -> list[str | None]:
+        """Category of each row; None without one."""
+        return self.texts.categories
+
+    @property
+    def item_numbers(self) -> list[int]:
+        """Number of each row's item; equal for equal `item_id`."""
+        return self.texts.items.tolist()
+
+    def decode(self, row: int, column: str = "image") -> Image.Image:
+        """Decode an image of a row to RGB.
+
+        Raises:
+            ValueError: If it cannot be read; the message names row, item and column.
+        """
+        return load_rgb_image(self.catalog[row][column], name=f"{self.name(row)}, {column}")
+
+    def name(self, row: int) -> str:
+        """Return how messages name a row."""
+        return f"row {row} (item {self.texts[row]['item_id']!r})"
+
+    def cache_photos(self, max_side: int) -> None:
+        """Decode all listing photos, no larger than `max_side` pixels, into memory that forked workers share."""
+        # A listing is cached once, however many queries show it.
+        listing_rows = self.catalog.listing_rows if isinstance(self.catalog, PairedCatalog) else range(len(self))
+        _, firsts, self._cache_places = np.unique(listing_rows, return_index=True, return_inverse=True)
+        photos = ((self.decode(row), self.texts[row]["box"]) for row in firsts.tolist())
+        self.cache = ImageCache(photos, max_side, total=len(firsts))
+
+    def listing_photo(self, row: int) -> ListingPhoto:
+        """Return the listing photo of a row, from the cache if there is one."""
+        box = self.texts[row]["box"]
+        if self.cache is None:
+            return ListingPhoto(self.decode(row), box)
+        place = int(self._cache_places[row])
+        photo, scale = self.cache.photo(place)
+        return ListingPhoto(Image.fromarray(photo), scale_box(box, scale), self.cache.matte(place))
+
+    def stream(self, *numbers: int, key: Sequence[int] = ()) -> np.random.Generator:
+        """Return the generator of the seed and some numbers; different keys give independent streams."""
+        return np.random.default_rng(np.random.SeedSequence([self.seed, *numbers], spawn_key=tuple(key)))
+
+    def split_key(self, key: int | Sequence[Any]) -> tuple[int, int, tuple[int, ...] | None]:
+        """Split a key, a row or `(epoch, row)` or `(epoch, row, group)`, into its parts, with rows from 0.
+
+        Raises:
+            IndexError: If there is no such row.
+        """
+        parts = key if isinstance(key, tuple | list) else (0, key)
+        group = tuple(self._check_row(row) for row in parts[2]) if len(parts) > 2 else None
+        return int(parts[0]), self._check_row(parts[1]), group
+
+    def _check_row(self, row: int) -> int:
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of a catalog with {len(self)} rows")
+        return int(row) % len(self)
