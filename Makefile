@@ -23,7 +23,7 @@ test:  ## Run all tests.
 	$(PYTHON) -m pytest
 
 doctest:  ## Run the examples in docstrings.
-	$(PYTHON) -m pytest --doctest-modules src/tiger_fg_hf
+	$(PYTHON) -m pytest tests/test_docstrings.py
 
 examples:  ## Run the Python examples of the documentation.
 	$(PYTHON) docs/_scripts/run_examples.py

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from accelerate.utils import set_seed
-from transformers import HfArgumentParser
 
 from tiger_fg_hf import TigerFGProcessor
 from tiger_fg_hf.evaluation.evaluate_checkpoint import evaluate_checkpoint, open_items
+from tiger_fg_hf.training.arguments import RecipeParser
 from tiger_fg_hf.training.recipes.catalogs import build_clutter
 from tiger_fg_hf.training.recipes.tiger_fg.arguments import TigerFGModelArguments
 from tiger_fg_hf.training.recipes.tiger_fg.build import build_model_and_processor, query_side
@@ -47,7 +47,7 @@ class EvaluationArguments:
 
 def main(argv: list[str] | None = None) -> None:
     """Evaluate, print a table and write the numbers."""
-    model_args, args = HfArgumentParser((TigerFGModelArguments, EvaluationArguments)).parse_args_into_dataclasses(argv)
+    model_args, args = RecipeParser((TigerFGModelArguments, EvaluationArguments)).parse_args_into_dataclasses(argv)
     set_seed(args.seed)
     columns = args.columns
     if columns is None and model_args.model is not None:

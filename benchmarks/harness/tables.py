@@ -112,6 +112,16 @@ def seeds_table(systems: Mapping[str, Scored]) -> str:
     return f"Every other table shows means over the seeds of a system.\n\n{text}"
 
 
+def parameters_of(part: str) -> Callable[[Scored], str]:
+    """Return a cell with the number of parameters of a module."""
+    return lambda scored: f"{scored.results[0].cost[part]['parameters'] / 1e6:.2f} M"
+
+
+def gflops_of(part: str, digits: int = 2) -> Callable[[Scored], str]:
+    """Return a cell with the floating-point operations of a module."""
+    return lambda scored: f"{scored.results[0].cost[part]['gflops']:.{digits}f}"
+
+
 def minutes_text(scored: Scored) -> str:
     """Format the mean training time."""
     seconds = [result.training["seconds"] for result in scored.results if result.training]

@@ -47,11 +47,6 @@ class _VisionFirstGroundingModel(TigerFGGroundingModel):
             slots = self.read_text(slots, text, text_mask)
         focus, slot_weights = self.slot_pooling(slots)
         appearance, patch_weights = self.guided_pooling(focus, cls, patches, text_focus, has_text)
-        return TigerFGGroundingOutput(
-            last_hidden_state=slots,
-            slot_weights=slot_weights,
-            focus=focus,
-            appearance=appearance,
-            patch_weights=patch_weights,
-            text_focus=text_focus,
-        )
+        read = {"last_hidden_state": slots, "slot_weights": slot_weights, "focus": focus}
+        guided = {"appearance": appearance, "patch_weights": patch_weights, "text_focus": text_focus}
+        return TigerFGGroundingOutput(**read, **guided)

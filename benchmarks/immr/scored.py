@@ -1,6 +1,6 @@
 """Scores and tables that only the IMMR benchmark has: grounding, item texts, and targets in mosaics."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from tiger_fg_hf.evaluation.immr import IMMRBenchmark
 from tiger_fg_hf.evaluation.immr_scores import GALLERIES, METRICS, TEXTS, query_metrics
 
 from ..harness.scored import Scored
-from ..harness.tables import interval_text, minutes_text, systems_table
+from ..harness.tables import gflops_of, interval_text, minutes_text, parameters_of, systems_table
 from .results import IMMRResult
 
 _LABELS = ("R@1", "R@5", "R@10", "MRR", "nDCG@10")
@@ -172,15 +172,10 @@ def mosaic_rows(benchmark: IMMRBenchmark) -> np.ndarray:
 
 def cost_section(systems: Mapping[str, IMMRScored]) -> str:
     """Return the table of parameters, operations and times."""
-
-    def cost(scored: IMMRScored, tower: str, name: str) -> float:
-        return scored.results[0].cost[tower][name]
-
-    columns = {
-        "query parameters": lambda scored: f"{cost(scored, 'query', 'parameters') / 1e6:.2f} M",
-        "item parameters": lambda scored: f"{cost(scored, 'item', 'parameters') / 1e6:.2f} M",
-        "query GFLOPs": lambda scored: f"{cost(scored, 'query', 'gflops'):.2f}",
-        "item GFLOPs": lambda scored: f"{cost(scored, 'item', 'gflops'):.2f}",
+    towers = ("query", "item")
+    columns: dict[str, Callable[[IMMRScored], str]] = {
+        **{f"{tower} parameters": parameters_of(tower) for tower in towers},
+        **{f"{tower} GFLOPs": gflops_of(tower) for tower in towers},
         "training, minutes": minutes_text,
         "s per 1,000 queries": lambda scored: f"{scored.results[0].scores.seconds_per_1k_queries:.1f}",
         "s per 1,000 items": lambda scored: f"{scored.results[0].scores.seconds_per_1k_items:.1f}",

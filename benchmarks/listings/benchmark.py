@@ -29,7 +29,7 @@ from tiger_fg_hf.training.lora import add_lora
 from ..harness.benchmark import Benchmark, Run
 from ..harness.charts import draw_scatter
 from ..harness.runs import training_summary
-from ..harness.tables import Columns, interval_text, short, table
+from ..harness.tables import Columns, interval_text, parameters_of, short, table
 from .arguments import ListingsSetup, parse_listings_setup
 from .cost import connector_cost, item_cost
 from .data import ListingsData
@@ -237,9 +237,7 @@ class Listings(Benchmark):
 
     def ablation_columns(self) -> Columns:
         """Return the size of the connector."""
-        return {
-            "connector parameters": lambda scored: f"{scored.results[0].cost['connector']['parameters'] / 1e6:.2f} M"
-        }
+        return {"connector parameters": parameters_of("connector")}
 
     def closing_sections(self, ours: ListingsScored, folder: Path) -> list[str]:
         """Return the section about the gates."""

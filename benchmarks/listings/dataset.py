@@ -20,10 +20,9 @@ from tiger_fg_hf.data.text_table import text_record
 from tiger_fg_hf.evaluation.content import (
     bytes_digest,
     check_pools,
-    content_digest,
     is_written,
     read_parts,
-    write_atomically,
+    write_parts,
 )
 from tiger_fg_hf.models.image_loading_tiger_fg import load_rgb_image
 from tiger_fg_hf.synthetic.jpeg import encode_jpeg
@@ -140,7 +139,8 @@ def build_listing_benchmark(
         "queries": ListingSynthesizer(config.listings, query_clutter, fonts),
         "pool": ListingSynthesizer(config.listings, pool_clutter, fonts),
     }
-    with write_atomically(folder, _META) as partial:
+
+    def write(partial: Path) -> tuple[dict[str, int], list[datasets.Dataset]]:
         parts = []
         for part, level in _parts():
             rows = list(_draw(catalog, products, sellers[part], level, config.seed, part))
@@ -151,14 +151,10 @@ def build_listing_benchmark(
             datasets.Dataset.from_dict(columns, features=_FEATURES).save_to_disk(path)
             # Reload from disk, so that only one part has to fit into memory.
             parts.append(datasets.load_from_disk(path))
-        meta = made_of | {
-            "products": len(products),
-            "distractor_listings": len(others),
-            "left_out": len(catalog) - len(products) + (0 if distractors is None else len(distractors) - len(others)),
-            "content": content_digest(parts),
-        }
-        (partial / _META).write_text(json.dumps(meta, indent=2))
-    is_written(folder, _META, made_of)  # raises if another process has built something else
+        left_out = len(catalog) - len(products) + (0 if distractors is None else len(distractors) - len(others))
+        return {"products": len(products), "distractor_listings": len(others), "left_out": left_out}, parts
+
+    write_parts(folder, _META, made_of, write)
     return load_listing_benchmark(folder)
 
 

@@ -9,7 +9,15 @@ from tiger_fg_hf.evaluation.bootstrap import BootstrapInterval, PairedBootstrap,
 from tiger_fg_hf.synthetic.overlays import LEVELS
 
 from ..harness.scored import Scored, seeds_text
-from ..harness.tables import interval_columns, interval_text, minutes_text, systems_table, table
+from ..harness.tables import (
+    gflops_of,
+    interval_columns,
+    interval_text,
+    minutes_text,
+    parameters_of,
+    systems_table,
+    table,
+)
 from .results import ListingsResult
 
 WRONG_TITLES = "wrong titles"
@@ -113,7 +121,7 @@ def summary_table(systems: Mapping[str, ListingsScored]) -> str:
         **interval_columns(LEVELS),
         "clean − heavy": _drop_text,
         "seeds": lambda scored: seeds_text(scored.by_seed),
-        "connector GFLOPs": lambda scored: f"{scored.results[0].cost['connector']['gflops']:.3f}",
+        "connector GFLOPs": gflops_of("connector", 3),
         "training, minutes": minutes_text,
     }
     return systems_table(systems, columns, "system, H@10")
@@ -121,16 +129,12 @@ def summary_table(systems: Mapping[str, ListingsScored]) -> str:
 
 def cost_table(systems: Mapping[str, ListingsScored]) -> str:
     """Parameters, operations and times."""
-
-    def cost(scored: ListingsScored, part: str, name: str) -> float:
-        return scored.results[0].cost[part][name]
-
     columns = {
-        "connector parameters": lambda scored: f"{cost(scored, 'connector', 'parameters') / 1e6:.2f} M",
+        "connector parameters": parameters_of("connector"),
         "trained parameters": lambda scored: f"{scored.results[0].training['trainable'] / 1e6:.2f} M",
-        "parameters of an item": lambda scored: f"{cost(scored, 'item', 'parameters') / 1e6:.2f} M",
-        "connector GFLOPs": lambda scored: f"{cost(scored, 'connector', 'gflops'):.3f}",
-        "GFLOPs of an item": lambda scored: f"{cost(scored, 'item', 'gflops'):.2f}",
+        "parameters of an item": parameters_of("item"),
+        "connector GFLOPs": gflops_of("connector", 3),
+        "GFLOPs of an item": gflops_of("item"),
         "training, minutes": minutes_text,
         "s per 1,000 listings": lambda scored: f"{scored.seconds_per_1k:.1f}",
     }

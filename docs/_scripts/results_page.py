@@ -1,6 +1,7 @@
 """Writes the page of results from `benchmarks/results`; `benchmarks/harness/record.py` describes the records."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,24 @@ Every number on this page is read from a JSON record under `benchmarks/results` 
 the command that prints its figures, the version of the code, and the machine.
 
 Brackets are 95% bootstrap intervals over products: how the number would move with other products of the same kind.
-They do not cover another training seed. [Evaluate](evaluate.md) explains the metrics and how to read a difference.
+They do not cover another training seed. [Evaluate](evaluate.md) explains the metrics and how to read a difference. The
+numbers of the models under `model_cards/` are on their cards.
+
+| name | system |
+|---|---|
+| `image` | the item's picture alone |
+| `late_fusion` | class token and mean text token, joined by an MLP |
+| `learned_queries` | slots read the patches alone; then late fusion |
+| `tiger_fg` | [TIGER-FG](methods/tiger-fg.md); `tiger_fg-no_…` without a part |
+| `…-mosaics` | the same system, trained with mosaics |
+| `true_box` | late fusion on true-box crops: what a perfect detector would give |
+| `untrained` | the pretrained encoders with fresh heads |
+| `tgq_former` | [TGQ-Former](methods/tgq-former.md) |
+| `q_former`, `notellm2`, `perceiver_resampler`, `mlp` | other connectors in its place |
 """
-_METRICS = {"mrr": "MRR", "map": "MAP", "pointing": "pointing", "mass": "mass in the box"}
-_VIEWS = {
-    "own": "its own text",
-    "missing": "no text",
-    "category": "its category alone",
-    "swapped": "the text of another item",
-}
+_METRICS = {"mrr": "MRR", "map": "MAP", "mass": "mass in the box"}
+# More columns than this do not fit beside each other.
+_MAX_COLUMNS = 6
 
 
 def results_page(folder: Path) -> str:
@@ -31,7 +41,9 @@ def results_page(folder: Path) -> str:
         FileNotFoundError: there are no records in `folder`.
         ValueError: a record has another schema.
     """
-    paths = sorted(folder.glob("*.json"))
+    paths = sorted(
+        folder.glob("*.json"), key=lambda path: re.sub(r"\d+", lambda number: number[0].zfill(9), path.name)
+    )
     if not paths:
         raise FileNotFoundError(f"{folder} holds no records (*.json)")
     return "\n\n".join([_INTRODUCTION.strip(), *map(section, paths)]) + "\n"
@@ -39,22 +51,49 @@ def results_page(folder: Path) -> str:
 
 def section(path: Path) -> str:
     """Return the section of a record: how it was measured, then its tables."""
+    record = read_record(path)
+    figures = record["figures"]
+    plain = [figure for figure in figures if not is_difference(figure) and "view" not in figure]
+    viewed = [figure for figure in figures if not is_difference(figure) and "view" in figure]
+    differences = [figure for figure in figures if is_difference(figure)]
+    parts = [f"## {record['title']}", provenance(record, path)]
+    parts += tables(plain, "system", record)
+    if viewed:
+        parts.append("**With other item texts**")
+        parts += tables(viewed, "system, item text", record)
+    if differences:
+        parts.append("**Paired differences**, in points; an interval that contains 0 means level.")
+        parts += tables(differences, "difference", record)
+    return "\n\n".join(parts)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record.
+
+    Raises:
+        ValueError: it has another schema.
+    """
     record = json.loads(path.read_text(encoding="utf-8"))
     if record.get("schema") != 1:
         raise ValueError(f"{path}: expected a record of schema 1, found {record.get('schema')!r}")
-    figures = record["figures"]
-    plain = [figure for figure in figures if not is_difference(figure) and figure.get("view", "own") == "own"]
-    viewed = [figure for figure in figures if not is_difference(figure) and figure.get("view", "own") != "own"]
-    differences = [figure for figure in figures if is_difference(figure)]
-    parts = [f"## {record['title']}", provenance(record, path)]
-    parts += tables(plain, "system", record["unit"])
-    if viewed:
-        parts.append("**With other item texts**")
-        parts += tables(viewed, "system, item text", record["unit"])
-    if differences:
-        parts.append("**Paired differences**, in points; an interval that contains 0 means level.")
-        parts += tables(differences, "difference", record["unit"])
-    return "\n\n".join(parts)
+    return record
+
+
+def figure_text(folder: Path, reference: str) -> str:
+    """Return one value with its interval, for other pages.
+
+    Args:
+        folder: holds the records.
+        reference: `RECORD; SYSTEM; PART; METRIC`.
+
+    Raises:
+        ValueError: there is no such figure.
+    """
+    name, *key = (part.strip() for part in reference.split(";"))
+    for figure in read_record(folder / f"{name}.json")["figures"]:
+        if [figure["system"], figure["part"], figure["metric"]] == key and "view" not in figure:
+            return cell(figure)
+    raise ValueError(f"{name}.json has no figure {'; '.join(key)}")
 
 
 def provenance(record: Mapping[str, Any], path: Path) -> str:
@@ -76,38 +115,47 @@ def provenance(record: Mapping[str, Any], path: Path) -> str:
     return "\n\n".join([" ".join(lines), f'??? note "Command"\n    ```bash\n    {indent(command)}\n    ```'])
 
 
-def tables(figures: Sequence[Figure], head: str, unit: str) -> list[str]:
-    """Return one table for each part of a benchmark: a row for each system, a column for each metric."""
-    return [
-        table([figure for figure in figures if figure["part"] == part], f"{part}: {head}", unit)
-        for part in dict.fromkeys(figure["part"] for figure in figures)
-    ]
+def tables(figures: Sequence[Figure], head: str, record: Mapping[str, Any]) -> list[str]:
+    """Return one table of figures, or one for each part of the benchmark if it would be too wide."""
+    parts = [column[0] for column in columns_of(record["figures"])]
+    if len(columns_of(figures)) <= _MAX_COLUMNS:
+        return [table(figures, head, record)]
+    by_part = [[figure for figure in figures if figure["part"] == part] for part in dict.fromkeys(parts)]
+    return [table(group, head, record) for group in by_part if group]
 
 
-def table(figures: Sequence[Figure], head: str, unit: str) -> str:
-    """Return the table of one part."""
+def table(figures: Sequence[Figure], head: str, record: Mapping[str, Any]) -> str:
+    """Return a table: a row for each system, a column for each part and metric."""
     rows = dict.fromkeys(map(row_name, figures))
-    metrics = dict.fromkeys(figure["metric"] for figure in figures)
-    cells = {(row_name(figure), figure["metric"]): figure for figure in figures}
-    chance = {figure["metric"]: figure["chance"] for figure in figures if figure.get("chance") is not None}
-    lines = [
-        f"| {head} | " + " | ".join(f"{_METRICS.get(name, name)} ({unit})" for name in metrics) + " |",
-        "|---|" + "---:|" * len(metrics),
-    ]
+    columns = [column for column in columns_of(record["figures"]) if column in columns_of(figures)]
+    cells = {(row_name(figure), figure["part"], figure["metric"]): figure for figure in figures}
+    chance = {
+        (figure["part"], figure["metric"]): f"{figure['chance']:.1f}"
+        for figure in figures
+        if figure.get("chance") is not None
+    }
+    titles = [f"{part}<br>{_METRICS.get(metric, metric)} ({record['unit']})" for part, metric in columns]
+    lines = [f"| {head} | " + " | ".join(titles) + " |", "|---|" + "---:|" * len(columns)]
     for row in rows:
-        lines.append(f"| {row} | " + " | ".join(cell(cells.get((row, metric))) for metric in metrics) + " |")
+        lines.append(f"| {row} | " + " | ".join(cell(cells.get((row, *column))) for column in columns) + " |")
     if chance:
-        lines.append(
-            "| *chance* | " + " | ".join(f"{chance[name]:.1f}" if name in chance else "–" for name in metrics) + " |"
-        )
+        lines.append("| *chance* | " + " | ".join(chance.get(column, "–") for column in columns) + " |")
     return "\n".join(lines)
+
+
+def columns_of(figures: Sequence[Figure]) -> list[tuple[str, str]]:
+    """Return part and metric of all columns: parts, and metrics within a part, in order of appearance."""
+    parts = dict.fromkeys(figure["part"] for figure in figures)
+    metrics = dict.fromkeys(figure["metric"] for figure in figures)
+    used = {(figure["part"], figure["metric"]) for figure in figures}
+    return [(part, metric) for part in parts for metric in metrics if (part, metric) in used]
 
 
 def row_name(figure: Figure) -> str:
     """Return the name of a figure's row."""
     name = " − ".join(f"`{system}`" for system in figure["system"].split(" - "))
-    if figure.get("view", "own") != "own":
-        name += f", {_VIEWS.get(figure['view'], figure['view'])}"
+    if "view" in figure:
+        name += f", {figure['view']}"
     if figure.get("seeds"):
         name += f" (seeds {', '.join(map(str, figure['seeds']))})"
     return name

@@ -38,7 +38,7 @@ def test_vision_first_reads_the_same_where_there_is_no_text():
     tokens = model.encode_item_image(inputs["pixel_values"])
     torch.testing.assert_close(changed.fuse_item(tokens).embeds, model.fuse_item(tokens).embeds)
     assert not torch.allclose(embed(changed, inputs).embeds, embed(model, inputs).embeds, atol=1e-4)
-    # A row without text is as if there were none in the batch.
+    # A row without text is embedded as in a batch without text.
     mask = inputs["attention_mask"].clone()
     mask[1] = 0
     text = model.encode_item_text(inputs["input_ids"], mask)

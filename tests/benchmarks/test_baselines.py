@@ -37,7 +37,7 @@ def test_late_fusion_starts_as_the_class_token():
     cls = model.encode_item_image(inputs["pixel_values"]).cls
     expected = F.normalize(model.visual_projection(cls), dim=-1)
     torch.testing.assert_close(model.get_item_features(**inputs), expected)
-    # And so does the query tower, which is TIGER-FG's.
+    # The query tower is TIGER-FG's and starts the same.
     torch.testing.assert_close(model.get_query_features(inputs["pixel_values"]), expected)
     torch.testing.assert_close(tiny_model().get_query_features(inputs["pixel_values"]), expected)
 

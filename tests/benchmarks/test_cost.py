@@ -1,4 +1,4 @@
-"""Costs of a forward pass, against what can be worked out."""
+"""Costs of a forward pass agree with hand counts."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The listing benchmark on disk."""
+"""The dataset of the listings benchmark on disk."""
 
 import io
 import json
@@ -54,7 +54,7 @@ def test_every_query_has_one_true_answer(catalog, built):
     ids = catalog["item_id"]
     for level in LEVELS:
         assert benchmark.queries[level]["item_id"] == ids[:6]
-        # The distractors' catalog holds the products too: they are not shown twice.
+        # The catalog of distractors includes the products, which are not shown twice.
         assert benchmark.pool[level]["item_id"] == ids
         assert benchmark.pool[level]["is_distractor"] == [False] * 6 + [True] * 4
         for query, answer in zip(benchmark.queries[level], benchmark.pool[level], strict=False):
@@ -72,7 +72,7 @@ def test_levels_keep_geometry_and_text(built):
             assert light["hidden"] <= LIGHT_HIDDEN
             assert HEAVY_COVERED[0] <= heavy["covered"] <= HEAVY_COVERED[1]
             for promoted in (light, heavy):
-                # What is not covered differs by no more than JPEG does.
+                # Uncovered pixels differ only by compression.
                 same = np.abs(pixels(promoted) - pixels(clean)).max(axis=-1) <= 24
                 assert same.mean() >= 1 - promoted["covered"] - 0.15
                 assert clean["title"] in promoted["title"]

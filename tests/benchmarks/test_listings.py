@@ -65,7 +65,7 @@ def test_one_command_from_data_to_report(command, capsys, monkeypatch):
     assert "Not run yet" not in text
     assert text.count("\n| `mlp` |") == 7  # three levels, drop, wrong titles, differences, cost
     assert text.count("\n| `no_rr` |") == 1
-    assert text.count(f"\n| `{OURS}` |") == 8
+    assert text.count(f"\n| `{OURS}` |") == 7
     assert "a pool of 20, of them 8 distractors" in text
     assert Image.open(report / "hit_rate.png").width == 1800
     assert Image.open(report / "gates.png").width > 1000

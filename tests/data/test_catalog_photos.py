@@ -1,4 +1,4 @@
-"""Crops of listing photos."""
+"""Photos of a catalog, cropped to their products."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_photos_of_a_catalog_are_listings_cropped_and_queries_whole():
 
 
 def test_without_a_box_a_photo_shows_what_a_mosaic_shows_of_it():
-    """The teacher's crop and the student's region must be the same view, or other relations would be distilled."""
+    """The teacher's crop must show the student's region; otherwise distillation would compare different views."""
     photo = Image.new("RGB", (120, 90), (255, 255, 255))
     drawing = ImageDraw.Draw(photo)
     drawing.rectangle((20, 30, 59, 69), fill=(160, 30, 30))

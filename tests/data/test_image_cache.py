@@ -1,4 +1,4 @@
-"""Cached photos and mattes are those of the photos at their kept size."""
+"""Cached photos and mattes equal those of the photos at their cached size."""
 
 from types import SimpleNamespace
 

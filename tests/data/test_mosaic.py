@@ -1,4 +1,4 @@
-"""Mosaics: bounds, boxes and flips hold, and everything is a pure function of the generator."""
+"""Mosaics: bounds and boxes hold, and a mosaic depends on the generator alone."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ GRAY = ClutterBank([Image.new("RGB", (64, 64), (128, 128, 128))], side=64)
 
 
 def cut_out(color, size=(40, 30), shape="rectangle") -> Product:
-    """A shape of one colour at (20, 10) on a white photo, with its matte."""
+    """Return a shape of one colour at (20, 10) on a white photo, with its matte."""
     box = (20, 10, 20 + size[0], 10 + size[1])
     photo, alpha = Image.new("RGB", (90, 80), "white"), Image.new("L", (90, 80))
     for image, fill in ((photo, color), (alpha, 255)):
@@ -31,7 +31,7 @@ def found_box(image: Image.Image, color) -> list[int]:
 
 
 def covered_shares(boxes: list[list[float]]) -> list[float]:
-    """Share of each box that the union of the others covers, counted pixel by pixel."""
+    """Return the share of each box that the others cover together, counted pixel by pixel."""
     masks = []
     for x0, y0, x1, y1 in np.array(boxes, int):
         mask = np.zeros((128, 128), bool)
@@ -79,7 +79,7 @@ def test_overlap_and_area_stay_within_bounds(max_overlap):
         shares += area_shares(boxes).tolist()
         covered += covered_shares(boxes)
     assert max(covered) <= max_overlap
-    # Whole pixels miss the drawn area by little.
+    # Rounding to whole pixels changes the area a little.
     assert 0.045 < min(shares) < 0.07
     assert 0.3 < max(shares) < 0.47
     if max_overlap:
@@ -122,7 +122,7 @@ def test_any_product_may_lie_on_top():
     assert on_top == set(COLORS[:2])
 
 
-def test_flips_are_told():
+def test_flips_are_reported():
     photo = np.zeros((30, 30, 3), np.uint8)
     photo[:, :15, 0] = photo[:, 15:, 2] = 255
     product = Product(photo, np.full((30, 30), 255, np.uint8))

@@ -1,13 +1,12 @@
-import datasets
+"""Synthesised queries: their crops, their cut-outs, and the same query for the same generator state."""
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from tiger_fg_hf.data.clutter import ClutterBank, clutter_pool
+from tiger_fg_hf.data.clutter import ClutterBank
 from tiger_fg_hf.data.matte import object_matte
 from tiger_fg_hf.data.query_synthesis import QuerySynthesisConfig, QuerySynthesizer
-from tiger_fg_hf.synthetic.backdrops import DrawnClutter
-from tiger_fg_hf.synthetic.compositing import color_matrix
 
 BOX = (30, 40, 130, 100)
 
@@ -20,7 +19,7 @@ def photo():
 
 
 def plain(**changes):
-    """No change but the crop."""
+    """Return settings that change nothing but the crop."""
     nothing = {
         name: 0.0
         for name in QuerySynthesisConfig.__dataclass_fields__
@@ -119,34 +118,6 @@ def test_config_errors():
         QuerySynthesisConfig.preset("impossible")
 
 
-def test_clutter_pools_are_disjoint_and_repeatable():
-    dataset = datasets.Dataset.from_dict({"row": list(range(40))})
-    query, item = clutter_pool(dataset, "query"), clutter_pool(dataset, "item")
-    assert sorted([*query["row"], *item["row"]]) == list(range(40))
-    assert len(query) == 20
-    assert list(query["row"]) == list(clutter_pool(dataset, "query")["row"])
-    with pytest.raises(ValueError, match="expected 'query' or 'item'"):
-        clutter_pool(dataset, "other")
-
-
-def test_clutter_bank_reads_datasets_and_names_bad_images():
-    photos = [Image.new("RGB", (50, 40), "red"), Image.new("RGB", (30, 60), "blue")]
-    bank = ClutterBank(datasets.Dataset.from_dict({"image": photos}), side=24)
-    assert bank.pixels.shape == (2, 24, 24, 3)
-    assert bank.sample(np.random.default_rng(0), (40, 15)).size == (40, 15)
-    with pytest.raises(ValueError, match=r"clutter\[1\]"):
-        ClutterBank([photos[0], b"no image"])
-    with pytest.raises(ValueError, match="at least one image"):
-        ClutterBank([])
-
-
-def test_drawn_clutter_has_texture():
-    for seed in range(8):
-        background = DrawnClutter().sample(np.random.default_rng(seed), (64, 48))
-        assert background.size == (64, 48)
-        assert np.asarray(background, dtype=float).std() > 1
-
-
 def test_known_matte_gives_the_same_query(photo):
     config = QuerySynthesisConfig(size=64, cut_out_probability=0.7)
     matte = object_matte(photo)
@@ -164,26 +135,3 @@ def test_known_matte_gives_the_same_query(photo):
         for share, options in ((1.0, {"matte": None}), (0.0, {}))
     )
     assert card.tobytes() == plain.tobytes()
-
-
-def test_color_matrix():
-    image = Image.fromarray(np.array([[[200, 100, 50], [10, 128, 255]]], np.uint8))
-    assert image.convert("RGB", color_matrix()).tobytes() == image.tobytes()
-    gray = np.asarray(image.convert("RGB", color_matrix(saturation=0.0)), int)
-    assert np.ptp(gray, axis=-1).max() == 0
-    assert gray[0, :, 0] == pytest.approx(np.asarray(image.convert("L"))[0], abs=1)
-    for option, expected in {
-        "brightness": (100, 50, 25),
-        "contrast": (164, 114, 89),
-        "temperature": (255, 100, 25),
-    }.items():
-        changed = image.convert("RGB", color_matrix(**{option: 0.5}))
-        assert changed.getpixel((0, 0)) == pytest.approx(expected, abs=1)
-
-
-def test_noise_has_the_asked_deviation():
-    config = plain(noise_probability=1.0, noise_std=(6.0, 6.0))
-    flat = Image.new("RGB", (200, 150), (128, 128, 128))
-    noise = np.asarray(QuerySynthesizer(config).photometric(flat, np.random.default_rng(0)), float) - 127.5
-    assert noise.std() == pytest.approx(6, abs=0.1)
-    assert noise.mean() == pytest.approx(0, abs=0.1)

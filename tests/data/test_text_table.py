@@ -1,4 +1,4 @@
-"""Records in memory are those of the catalog, and drawn texts are always wrong for the row."""
+"""The text table holds the catalog's records, and the texts that it draws are always wrong for the row."""
 
 import datasets
 import numpy as np
@@ -46,12 +46,12 @@ def test_draws_are_of_other_categories_items_and_titles():
     table = TextTable(make_catalog())
     rng = np.random.default_rng(0)
     drawn = {row: set(table.draw_others(row, 200, rng)) for row in range(6)}
-    # Row 3 is the same item as row 0, row 2 has the same title; rows without category are nobody's other category.
+    # Row 3 is the item of row 0, and row 2 has its title; rows without a category are never drawn for others.
     assert drawn[0] == {1}
     assert drawn[1] == {0, 2, 3}
     assert drawn[2] == {1, 3}
     assert drawn[3] == {1, 2}
-    # Without a category: any titled row.
+    # For a row without a category, any row with a title.
     assert drawn[4] == {0, 1, 2, 3, 5}
     assert drawn[5] == {0, 1, 2, 3}
 

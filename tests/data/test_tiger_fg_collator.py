@@ -45,13 +45,11 @@ def pair(item_id="a", category="hats", box=(10, 10, 30, 25), size=(80, 60), row=
 
 def test_queries_may_be_smaller_than_items():
     pairs = [pair(), pair("b", row=1)]
-    found, alike = (
-        TigerFGCollator(processor(query_size={"height": 24, "width": 32}))(pairs),
-        TigerFGCollator(processor())(pairs),
-    )
-    assert found["query_pixel_values"].shape == (2, 3, 24, 32)
-    for name in found.keys() - {"query_pixel_values"}:
-        assert torch.equal(found[name], alike[name]), name
+    small = TigerFGCollator(processor(query_size={"height": 24, "width": 32}))(pairs)
+    equal = TigerFGCollator(processor())(pairs)
+    assert small["query_pixel_values"].shape == (2, 3, 24, 32)
+    for name in small.keys() - {"query_pixel_values"}:
+        assert torch.equal(small[name], equal[name]), name
 
 
 def test_batch():

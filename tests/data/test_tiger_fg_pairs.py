@@ -46,7 +46,7 @@ def make_dataset(seed=0, **options) -> TigerFGPairDataset:
     return TigerFGPairDataset(make_catalog(), synthesizer, seed=seed, **options)
 
 
-# Of two epochs, a group that is cut in two, and rows by themselves.
+# Keys of two epochs, with a group that is split over batches, and single rows.
 KEYS = [(0, 1, (1, 5, 2)), (0, 6), (0, 2, (1, 5, 2)), (1, 2, (1, 5, 2)), (0, 4, (4, 0)), (0, 0, (4, 0)), 3]
 
 
@@ -231,7 +231,7 @@ def test_item_augmentation_keeps_the_object_in_the_box():
     sizes = set()
     for seed in range(40):
         original = photo(0)
-        original.paste((255, 0, 0), (20, 15, 25, 46))  # the left edge tells which way round it is
+        original.paste((255, 0, 0), (20, 15, 25, 46))  # marks the left edge
         image, box, flipped = augmentation(original, [20, 15, 51, 46], np.random.default_rng(seed))
         left_is_red = image.getpixel((box[0], box[1]))[0] == 255
         assert flipped == (not left_is_red)

@@ -35,7 +35,7 @@ def test_groups_widen_the_interval_of_repeated_values():
     values = np.random.default_rng(0).random(40)
     groups = [f"product-{i}" for i in range(40)]
     single = bootstrap_interval(values)
-    # 25 copies of each query are no new information.
+    # 25 copies of each query add no information.
     naive = bootstrap_interval(np.repeat(values, 25))
     grouped = bootstrap_interval(np.repeat(values, 25), groups=np.repeat(groups, 25).tolist())
     assert grouped == pytest.approx(single)
@@ -62,7 +62,7 @@ def test_pairing_finds_a_small_steady_gain():
     assert 0 < low < difference < high
     assert p == pytest.approx(2 / 2001)
     assert paired_bootstrap(base, better)[0] == pytest.approx(-difference)
-    # Unpaired, the same gain drowns in the spread between queries.
+    # Unpaired, the spread between queries hides the same gain.
     assert bootstrap_interval(base).high > bootstrap_interval(better).low
 
 

@@ -1,4 +1,4 @@
-"""Measures of grounding maps, against cases worked out by hand."""
+"""Grounding metrics on cases worked out by hand."""
 
 import numpy as np
 import pytest

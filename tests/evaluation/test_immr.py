@@ -40,7 +40,7 @@ def test_same_arguments_give_the_same_bytes(catalog, built, tmp_path):
     assert list(again.mosaic) == list(built[1].mosaic)
     other = build_immr(catalog, tmp_path / "other", IMMRConfig(seed=4, mosaics=CONFIG.mosaics))
     assert other.meta["content"] != again.meta["content"]
-    # A seed draws mosaics; the catalog's own queries and listings stay.
+    # The seed changes mosaics, but not the catalog's own queries and listings.
     assert list(other.queries) == list(again.queries)
     assert list(other.normal) == list(again.normal)
 
@@ -82,7 +82,7 @@ def test_any_catalog_gives_one_listing_a_product(catalog, tmp_path):
     benchmark = build_immr(changed, tmp_path / "b", CONFIG)
     assert benchmark.normal["item_id"] == [rows[index]["item_id"] for index in (0, 3, 6, 8, 10)]
     assert benchmark.meta["left_out"] == 3
-    # Every view's query is one, but for the row that came before its product had a listing.
+    # Every view has a query, except the row that comes before its product has a listing.
     assert benchmark.meta["queries"] == 9
 
 

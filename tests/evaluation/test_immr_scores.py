@@ -1,4 +1,4 @@
-"""Scores of a model on a small benchmark, against evaluation by other ways."""
+"""IMMR scores agree with the retrieval evaluation."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def small(tmp_path_factory):
 
 
 def retrieve(small, gallery: str, texts: list):
-    """The same by [`evaluate_retrieval`], with these texts."""
+    """Evaluate the same gallery and texts with [`evaluate_retrieval`]."""
     benchmark, model, processor = small
     rows = getattr(benchmark, gallery)
     items = [

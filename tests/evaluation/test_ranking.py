@@ -1,4 +1,4 @@
-"""Ranking metrics: against loops over every ordering of ties, against scikit-learn, in any chunks, within memory."""
+"""Ranking metrics agree with loops over all orderings of ties and with scikit-learn, for any chunk size."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ def _seed():
 
 
 def metrics_of_order(gains: list[float], ideal: list[float]) -> dict[str, float]:
-    """Every metric of one ordering, straight from its definition."""
+    """Compute every metric of one ordering from its definition."""
     relevant = sum(gain > 0 for gain in gains)
     hits = [rank for rank, gain in enumerate(gains, start=1) if gain > 0]
     metrics = {"mrr": 1 / hits[0]}
@@ -35,7 +35,7 @@ def metrics_of_order(gains: list[float], ideal: list[float]) -> dict[str, float]
 
 
 def mean_over_orderings(scores: list[float], gains: list[float]) -> dict[str, float]:
-    """Averages over all permutations that sort the scores."""
+    """Average over all permutations that sort the scores."""
     total: dict[str, float] = {}
     count = 0
     for order in itertools.permutations(range(len(scores))):
@@ -48,7 +48,7 @@ def mean_over_orderings(scores: list[float], gains: list[float]) -> dict[str, fl
 
 
 def embeds_of(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Queries and items whose products are `scores` [Q, N] exactly."""
+    """Return queries and items whose inner products are exactly `scores` `[Q, N]`."""
     return torch.eye(len(scores)), scores.T.contiguous()
 
 
@@ -114,7 +114,7 @@ def test_constant_embedding_scores_chance(relevant):
     assert float(chance["recall@10"][0]) == pytest.approx(10 / 120)
     miss = math.comb(120 - relevant, 10) / math.comb(120, 10)
     assert float(chance["hit_rate@10"][0]) == pytest.approx(1 - miss)
-    # By simulation: the expectations of the two that have no such short formula.
+    # Two metrics have no short formula for chance: compare with a simulation.
     generator = np.random.default_rng(0)
     orders = generator.permuted(np.tile(np.arange(120) < relevant, (20000, 1)), axis=1)
     places = np.argsort(~orders, axis=1, kind="stable")[:, :relevant] + 1

@@ -1,4 +1,4 @@
-"""The whole evaluation, with the real towers at toy size and with towers that are right or wrong on purpose."""
+"""Retrieval evaluation with tiny real towers, and with towers that are right or wrong on purpose."""
 
 import io
 import json
@@ -37,7 +37,7 @@ def towers() -> tuple[TigerFGQueryModel, TigerFGItemModel]:
 
 
 class ColourTower(torch.nn.Module):
-    """Embeds the mean colour, so that a query finds its item; points at the brightest patch."""
+    """Embeds the mean color, so that a query finds its item, and points at the brightest patch."""
 
     def __init__(self):
         super().__init__()
@@ -218,7 +218,7 @@ def test_pointing_counts_peaks_inside_the_box():
 
 
 def test_pointing_follows_exif_rotation(processor):
-    # Stored lying down, shown standing: the bright spot is at the upper right, and the box with it.
+    # EXIF rotation moves the bright spot to the upper right, and the box with it.
     upright = np.zeros((40, 20, 3), dtype=np.uint8)
     upright[:10, 10:] = 255
     stored = Image.fromarray(upright).transpose(Image.Transpose.ROTATE_90)

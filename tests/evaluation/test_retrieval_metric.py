@@ -1,4 +1,4 @@
-"""The `evaluate` module: loads offline, collects batches, agrees with the functions it wraps."""
+"""The metric of the `evaluate` library loads offline, collects batches, and agrees with our functions."""
 
 import subprocess
 import sys
@@ -74,7 +74,7 @@ def test_unequal_inputs_are_refused(metric, embeds):
 
 
 def test_loads_by_path_in_a_fresh_process_without_network(tmp_path):
-    """With sockets forbidden, and all that is written going to the caches."""
+    """Sockets are forbidden, and only the caches are written to."""
     script = Path(tiger_fg_hf.__file__).parent / "evaluation" / "metrics" / "retrieval"
     before = sorted(path.name for path in script.iterdir() if path.name != "__pycache__")
     code = f"""

@@ -1,4 +1,4 @@
-"""Item-to-item retrieval with TGQ-Former: embeddings of listings and what they find."""
+"""Item-to-item evaluation of TGQ-Former."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The drawn catalog: its text agrees with its pixels, its boxes with its masks, and it is the same every time."""
+"""The drawn catalog: its text matches its pixels, its boxes match its masks, and it is reproducible."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class TestPixels:
         plain = [p for p in PRODUCTS if p.look.pattern == "solid"]
         shown = 0
         for product in plain:
-            # Two names: a mark, a shadow side or a second material may take as many pixels as the body.
+            # The body may come second: a mark, a shaded side or a second material may have more pixels.
             first_two = [name for name, _ in color_shares(render_product(product, 64)).most_common(2)]
             shown += product.attributes["color"] in first_two
         assert shown >= 0.93 * len(plain)
@@ -179,7 +179,7 @@ class TestListings:
                 assert 0.08 <= (x1 - x0) * (y1 - y0) / size**2 <= 0.45
 
     def test_overlays_leave_three_quarters_of_the_target(self):
-        # Distractors hide at most 14% of the target and overlays 10% of its pixels' count.
+        # Distractors hide at most 14% of the target's pixels, and overlays as many as 10% of them.
         assert OCCLUDED_SHARE + OVERLAID_SHARE <= 0.25
 
     def test_target_is_where_the_box_says(self):

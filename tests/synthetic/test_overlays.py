@@ -1,4 +1,4 @@
-"""Promotional overlays: their levels' bounds, determinism, and text without missing glyphs."""
+"""Promotions: the bounds of their levels, reproducibility, and text without missing glyphs."""
 
 import pickle
 from dataclasses import fields
@@ -34,7 +34,7 @@ def draw(level, seed=0, size=(96, 96), **options):
 
 @pytest.fixture(scope="module")
 def font_folder(tmp_path_factory):
-    """Pillow's own font as a file."""
+    """A folder with Pillow's own font as a file."""
     folder = tmp_path_factory.mktemp("fonts")
     (folder / "deeper").mkdir()
     (folder / "deeper" / "own.ttf").write_bytes(ImageFont.load_default(20).path.getvalue())
@@ -91,7 +91,7 @@ def test_a_product_is_never_hidden_whole(box):
         assert HEAVY_COVERED[0] <= promotion.covered <= HEAVY_COVERED[1]
 
 
-def test_alpha_tells_what_is_covered():
+def test_alpha_is_where_the_picture_changes():
     for level in ("light", "heavy"):
         promotion = draw(level, 5)
         changed = (np.asarray(promotion.image) != np.array(GRAY)).any(axis=-1)
@@ -204,7 +204,7 @@ def test_overlays_are_of_many_fonts_and_languages():
     assert sorted(spoken) == sorted(set(LANGUAGES) - {"ar", "hi"})
 
 
-def test_carried_fonts_are_laid_out_alike_with_and_without_raqm(monkeypatch):
+def test_carried_fonts_are_laid_out_the_same_with_and_without_raqm(monkeypatch):
     drawn = draw("heavy", 3).image
     monkeypatch.setattr("tiger_fg_hf.synthetic.overlays.fonts.features.check", lambda name: False)
     plain = FontSet()

@@ -91,8 +91,8 @@ def test_model_config_is_a_mapping(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "name"), [(TigerFGModelArguments, "TigerFGConfig"), (TGQFormerArguments, "TGQFormerConfig")]
 )
-def test_a_model_config_that_cannot_be_meant_is_refused(kind, name):
-    """A configuration would take a misspelt field without a word."""
+def test_unusable_model_configs_are_refused(kind, name):
+    """A configuration would silently accept a misspelt field."""
     with pytest.raises(ValueError, match=f"--model_config: {name} has no field hiden_act, projecton"):
         kind(model_config={"projecton": 16, "layer_norm_eps": 1e-6, "hiden_act": "gelu"})
     with pytest.raises(ValueError, match="--model_config is not JSON: Expecting"):
@@ -101,7 +101,7 @@ def test_a_model_config_that_cannot_be_meant_is_refused(kind, name):
         kind(model_config="[16]")
 
 
-def test_a_dual_encoder_config_that_cannot_be_meant_is_refused():
+def test_unusable_dual_encoder_configs_are_refused():
     with pytest.raises(ValueError, match="--dual_encoder_config needs a model_type, such as 'clip'"):
         DualEncoderArguments(dual_encoder_config="{}")
     with pytest.raises(ValueError, match="--dual_encoder_config is not JSON"):
@@ -125,7 +125,7 @@ def test_recipe_is_a_mapping(tmp_path, text, found):
 
 @pytest.mark.parametrize("text", ["batch_size: many", "batch_size: 1.5", "mixed_precision: fp8", "progress: maybe"])
 def test_values_of_another_type_are_refused(tmp_path, text, capsys):
-    """A recipe's values are checked as flags are."""
+    """Values of a recipe pass the same checks as flags."""
     with pytest.raises(SystemExit):
         parse_tiger_fg_arguments([recipe(tmp_path, text)])
     assert f"argument --{text.split(':')[0].replace('_', '-')}" in capsys.readouterr().err.replace("_", "-")

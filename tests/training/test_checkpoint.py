@@ -55,7 +55,7 @@ def test_only_the_last_few_are_kept(run, tmp_path):
 
 
 def test_later_checkpoints_do_not_cost_a_run_its_own(run, tmp_path):
-    """After a run was resumed from step 2 although it had come to step 8."""
+    """A run that had reached step 8 is resumed from step 2."""
     for step in (2, 6, 8):
         save_checkpoint(run[0], tmp_path, step, GUARD, keep=3)
     save_checkpoint(run[0], tmp_path, 4, GUARD, keep=1)
@@ -70,7 +70,7 @@ def test_saving_a_step_again_replaces_it(run, tmp_path):
     assert steps(tmp_path) == [2]
 
 
-def test_what_is_not_whole_is_never_found(run, tmp_path):
+def test_incomplete_checkpoints_are_ignored(run, tmp_path):
     assert checkpoint_steps(tmp_path / "absent") == []
     save_checkpoint(run[0], tmp_path, 2, GUARD, keep=2)
     for name in (".partial-step-00000008", "step-00000006", "step-x", "step-"):
@@ -98,7 +98,7 @@ def test_dying_while_saving_leaves_the_previous_checkpoint(run, tmp_path, monkey
         with pytest.raises(KeyboardInterrupt):
             save_checkpoint(accelerator, tmp_path, 4, GUARD, keep=1)
     assert steps(tmp_path) == [2]
-    # The step is reached again, over what was left behind.
+    # The resumed run saves the same step over the leftovers.
     save_checkpoint(accelerator, tmp_path, 4, GUARD, keep=1)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000004"]
 
@@ -124,14 +124,14 @@ def test_another_run_is_refused_by_name(run, tmp_path):
 
 
 def test_checkpoints_of_earlier_versions_are_refused_clearly(run, tmp_path):
-    """They recorded a list of arguments kept by hand, at the top of the file."""
+    """They recorded fewer arguments, at the top level of the file."""
     folder = save_checkpoint(run[0], tmp_path, 2, GUARD, keep=1)
     (folder / "trainer_state.json").write_text(json.dumps({"step": 2, **GUARD}))
     with pytest.raises(ValueError, match=r"step-00000002' was saved by an earlier version .* another --output_dir"):
         load_checkpoint(run[0], folder, GUARD)
 
 
-def test_missing_checkpoint_is_told(run, tmp_path):
+def test_missing_checkpoint_is_an_error(run, tmp_path):
     folder = save_checkpoint(run[0], tmp_path, 2, GUARD, keep=1)
     assert json.loads((folder / "trainer_state.json").read_text()) == {"step": 2, "guard": GUARD}
     (folder / "trainer_state.json").unlink()

@@ -1,4 +1,4 @@
-"""Two processes learn what one learns from the same global batch."""
+"""Two processes compute what one computes from the same global batch."""
 
 import os
 import subprocess
@@ -36,20 +36,20 @@ def run(command: list[str], environment: dict[str, str]) -> None:
 
 
 def launch(script: Path, *arguments) -> None:
-    """Runs a script in two processes on the CPU, by torch's launcher."""
+    """Run a script in two processes on the CPU with torch's launcher."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={PROCESSES}"]
     run([*command, str(script), *map(str, arguments)], ENVIRONMENT)
 
 
 def accelerate_launch(recipe: Path) -> None:
-    """Runs the training script in two processes, as users do."""
+    """Run the training script in two processes, as users do."""
     command = [str(Path(sys.executable).with_name("accelerate")), "launch", "--cpu", "--num_processes", str(PROCESSES)]
     run([*command, str(TRAIN_SCRIPT), str(recipe)], ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory) -> list[dict[str, torch.Tensor]]:
-    """What each of two processes wrote."""
+    """The tensors that each of two processes wrote."""
     folder = tmp_path_factory.mktemp("ranks")
     launch(Path(__file__).parents[1] / "fixtures" / "distributed_steps.py", folder)
     return [load_file(folder / f"rank-{rank}.safetensors") for rank in range(PROCESSES)]
@@ -57,7 +57,7 @@ def ranks(tmp_path_factory) -> list[dict[str, torch.Tensor]]:
 
 @pytest.mark.parametrize("chunk", [0, 2])
 def test_pairs_of_listings_equal_those_of_one_process(ranks, chunk):
-    """Both terms of TGQ-Former's loss: InfoNCE, a mean over own rows, and L_rr, which every process takes whole."""
+    """InfoNCE is a mean over each process's rows; every process computes L_rr over all of them."""
     task = TGQFormerTask(TGQFormerStudent(tiny_tgq_model()))
     losses = task(pair_batch())
     losses["loss"].backward()
@@ -96,7 +96,7 @@ def test_loss_and_gradients_equal_those_of_one_process(ranks, name):
 
 
 def test_gathered_gradients_are_not_summed_twice(ranks):
-    """Each process's function is the same, so that the sum over processes is their number times one gradient."""
+    """All processes compute the same function, so the sum over processes is their number times one gradient."""
     rows = torch.linspace(-1, 1, ROWS * 2).view(ROWS, 2).requires_grad_()
     sum_of_gathered(rows, lambda tensor: tensor).backward()
     found = torch.cat([rank["gather"] for rank in ranks])
@@ -109,7 +109,7 @@ def test_one_process_gathers_nothing():
 
 
 def test_script_in_two_processes(catalog_folder, fresh_accelerate, tmp_path):
-    """In one process and in two, half the batch each: equal losses, a folder that loads, an exact resume."""
+    """Half the batch in each of two processes: equal losses, a folder that loads, an exact resume."""
     no_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     recipe = {
         "model_config": MODEL | {"text_config": MODEL["text_config"] | no_dropout},
@@ -142,7 +142,7 @@ def test_script_in_two_processes(catalog_folder, fresh_accelerate, tmp_path):
     accelerate_launch(write_recipe(tmp_path, **recipe, batch_size=4, output_dir=str(resumed)))
     for name, weight in final_weights(two).items():
         assert torch.equal(final_weights(resumed)[name], weight), name
-    # Random states are those of each process: one cannot go on exactly where two left off.
+    # Each process saves its random states, so one process cannot resume exactly where two left off.
     fresh_accelerate()
     with pytest.raises(ValueError, match="num_processes: 2 in the checkpoint, 1 now"):
         load_script(TRAIN_SCRIPT).main([str(write_recipe(tmp_path, **recipe, output_dir=str(tmp_path / "alone")))])

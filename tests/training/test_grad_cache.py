@@ -23,7 +23,7 @@ def assert_equal_steps(found: nn.Module, expected: nn.Module) -> None:
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 100])
 @pytest.mark.parametrize("pictures", [None, 3])
 def test_equals_the_whole_batch(fresh_accelerate, rows, pictures):
-    """Any chunk, one that does not divide the batch included, and pictures that several chunks share."""
+    """For any chunk size, even one that does not divide the batch, and with pictures that several chunks share."""
     batch = training_batch(IDS, pictures)
     cached, plain = tiny_student(), tiny_student()
     losses = GradCache(Accelerator(cpu=True), TigerFGTask(cached), rows)(batch)
@@ -38,7 +38,7 @@ def test_equals_the_whole_batch(fresh_accelerate, rows, pictures):
 
 @pytest.mark.parametrize("rows", [2, 7])
 def test_dropout_draws_the_same_masks_twice(fresh_accelerate, rows):
-    """And leaves the generator where one pass does."""
+    """Afterwards, the generator is where one pass would have left it."""
     batch = training_batch(IDS)
     cached, plain = tiny_student(dropout=0.3), tiny_student(dropout=0.3)
     torch.manual_seed(7)
@@ -52,7 +52,7 @@ def test_dropout_draws_the_same_masks_twice(fresh_accelerate, rows):
 
 
 class Toy(nn.Module):
-    """Representations of every kind: one that no loss uses, one without gradient, one that is a parameter itself."""
+    """Representations of every kind: unused by the loss, without gradient, and a parameter itself."""
 
     def __init__(self):
         super().__init__()
@@ -71,7 +71,7 @@ class Toy(nn.Module):
 
 
 class ToyTask:
-    """Its loss mixes all rows, and draws random numbers as a sampled loss does."""
+    """Its loss mixes all rows and draws random numbers, like a sampled loss."""
 
     def __init__(self, student: Toy):
         self.student = student
@@ -117,7 +117,7 @@ def test_only_the_temperature_is_trained(fresh_accelerate):
 
 
 def test_accumulation_adds_up(fresh_accelerate):
-    """Twice half the gradient of each of two batches, as Accelerate divides them."""
+    """Half the gradient of each of two batches, as Accelerate divides them."""
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2)
     cached, plain = tiny_student(), tiny_student()
     for seed in range(2):
@@ -130,7 +130,7 @@ def test_accumulation_adds_up(fresh_accelerate):
 
 
 def test_half_precision(fresh_accelerate):
-    """bfloat16 autocast: each chunk is the same numbers twice, so nothing is lost beside the plain step."""
+    """Under bfloat16 autocast both passes of a chunk give the same numbers, so the step is as exact as a plain one."""
     batch = training_batch(IDS)
     accelerator = Accelerator(cpu=True, mixed_precision="bf16")
     cached, plain = tiny_student(dropout=0.2), tiny_student(dropout=0.2)
@@ -146,7 +146,7 @@ def test_half_precision(fresh_accelerate):
 
 
 def test_scaled_loss_scales_once(fresh_accelerate):
-    """float16's scale is in the gradients exactly as in those of a plain step."""
+    """Gradients carry float16's scale exactly once, as in a plain step."""
     accelerator = Accelerator(cpu=True)
     accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     cached, plain = tiny_student(), tiny_student()
@@ -159,7 +159,7 @@ def test_scaled_loss_scales_once(fresh_accelerate):
 
 
 def test_memory_is_that_of_a_chunk(fresh_accelerate):
-    """Eight times the batch in chunks keeps no more for the backward pass than one batch of a chunk's size."""
+    """Eight times the batch, in chunks, keeps no more for the backward pass than a batch of one chunk."""
 
     def peak(pairs: int, rows: int) -> int:
         task = TigerFGTask(tiny_student())

@@ -1,4 +1,4 @@
-"""Orders that bring neighbours and siblings into one batch, and still every row once an epoch."""
+"""Orders bring neighbours and rows of one product into one batch, and each row still occurs once per epoch."""
 
 import pytest
 import torch
@@ -43,8 +43,8 @@ def test_every_epoch_is_a_permutation_of_its_own(options):
 
 
 def share_with_a_neighbour(order: torch.Tensor, neighbours: torch.Tensor) -> float:
-    """Rows that share their batch with a neighbour, or with a row whose neighbour they are."""
-    near = torch.zeros(ROWS, ROWS + 1, dtype=torch.bool)  # the last column is that of -1
+    """Select the rows that share their batch with a neighbour, or with a row whose neighbour they are."""
+    near = torch.zeros(ROWS, ROWS + 1, dtype=torch.bool)  # the last column stands for -1
     near[torch.arange(ROWS)[:, None], neighbours] = True
     near = (near[:, :-1] | near[:, :-1].T).fill_diagonal_(False)
     return sum(near[batch][:, batch].any(dim=1).sum().item() for batch in batches(order)) / ROWS
@@ -59,7 +59,7 @@ def test_neighbours_share_a_batch():
 
 
 def test_mutual_neighbours_are_never_parted():
-    """Groups of four that divide the batch: each comes whole."""
+    """Groups of four divide the batch, so none is split."""
     rows = torch.arange(64)
     neighbours = torch.stack([rows // 4 * 4 + (rows + shift) % 4 for shift in range(1, 4)], dim=1)
     for batch in batches(HardBatchOrder(64, BATCH, neighbours=neighbours)(5)):
@@ -84,7 +84,7 @@ def test_rows_of_one_product_are_adjacent():
 
 
 def test_neighbours_bring_their_products():
-    """Row 0 and its neighbour 2, each with the other listing of its product, are the whole batch."""
+    """Row 0 and its neighbour 2, each with the other listing of its product, fill the batch."""
     ids, neighbours = torch.tensor([5, 5, 6, 6]), torch.tensor([[2], [3], [0], [1]])
     assert sorted(HardBatchOrder(4, 4, neighbours=neighbours, item_ids=ids)(0).tolist()) == [0, 1, 2, 3]
     ids, neighbours = ids.repeat(2) + 10 * (torch.arange(8) // 4), torch.cat([neighbours, neighbours + 4])
@@ -99,7 +99,7 @@ def test_product_larger_than_a_batch():
 
 
 def test_hard_batches_come_at_any_time():
-    """Taken greedily, the first batches would be the hardest of each epoch."""
+    """Without shuffling the batches, the first ones would be the hardest of each epoch."""
     neighbours = torch.randint(400, (400, 5), generator=torch.Generator().manual_seed(2))
     order = HardBatchOrder(400, 20, neighbours=neighbours)
     halves = torch.zeros(2)

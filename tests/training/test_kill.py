@@ -1,4 +1,4 @@
-"""A run that is killed at any moment, and goes on from its last whole checkpoint, ends where it would have ended."""
+"""A run that is killed at any moment and resumed from its last complete checkpoint ends in the same weights."""
 
 import os
 import random
@@ -14,7 +14,7 @@ from tiny_training import TRAIN_SCRIPT, final_weights, load_script, untimed_hist
 
 from tiger_fg_hf.training.checkpoint import checkpoint_steps
 
-# All that could make a resumed run differ: dropout, workers, mosaics, accumulation, half precision, an average.
+# Everything that could make a resumed run differ: dropout, workers, mosaics, accumulation, half precision, an average.
 RECIPE = {
     "num_workers": 2,
     "mosaic_share": 0.5,
@@ -30,7 +30,7 @@ RECIPE = {
 
 
 def kill_when(condition: Callable[[], bool], recipe: Path, seconds: float = 240) -> None:
-    """Runs the script in a process group of its own, all of which is killed at once when the condition holds."""
+    """Run the script in its own process group, and kill the group when the condition holds."""
     command = [sys.executable, str(TRAIN_SCRIPT), str(recipe)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = subprocess.Popen(
@@ -49,7 +49,7 @@ def kill_when(condition: Callable[[], bool], recipe: Path, seconds: float = 240)
 
 
 def after_a_checkpoint(folder: Path, seconds: float) -> Callable[[], bool]:
-    """True a while after a first checkpoint is there."""
+    """Return a condition that holds some seconds after the first checkpoint is complete."""
     found: list[float] = []
 
     def condition() -> bool:
@@ -61,13 +61,13 @@ def after_a_checkpoint(folder: Path, seconds: float) -> Callable[[], bool]:
 
 
 def while_saving(folder: Path) -> Callable[[], bool]:
-    """True when a checkpoint that is begun from now on lies half written."""
+    """Return a condition that holds while a checkpoint begun from now on is half written."""
     begin = time.time_ns()
     return lambda: any(half.stat().st_ctime_ns > begin for half in folder.glob(".partial-*"))
 
 
 def test_killed_run_ends_as_an_uninterrupted_one(catalog_folder, fresh_accelerate, tmp_path):
-    """Killed twice, bit for bit: at a random moment, and while it writes a checkpoint."""
+    """Weights are equal bit for bit after a kill at a random moment and one while a checkpoint is written."""
 
     def recipe(name: str, **changes) -> Path:
         (tmp_path / name).mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""An encoder's layers are found in every backbone family, and a frozen stem is out of the graph."""
+"""The layers of every backbone family are found, and a frozen stem stays out of the graph."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def backbone_of(kind: str, name: str):
 
 @pytest.mark.parametrize(("kind", "name"), BACKBONES)
 def test_every_parameter_has_its_depth(kind, name):
-    """Embeddings below the layers, the final norm and pooling heads above them."""
+    """Embeddings lie below the layers, the final norm and pooling heads above them."""
     backbone = backbone_of(kind, name)
     found = encoder_layers(backbone)
     assert len(found.layers) == backbone.config.num_hidden_layers == 2
@@ -43,7 +43,7 @@ class Block(nn.Module):
 
 
 class Unknown(nn.Module):
-    """A backbone with its own parameters before the layers, and lists of modules of the given lengths."""
+    """A backbone with parameters before its layers, and module lists of the given lengths."""
 
     def __init__(self, *lengths: int):
         super().__init__()
@@ -74,7 +74,7 @@ def test_layers_that_cannot_be_found_are_an_error(lengths, told):
 @pytest.mark.parametrize("vision", VISION)
 @pytest.mark.parametrize("share", [True, False])
 def test_frozen_stem(vision, share):
-    """Embeddings and the first layer get no gradient, keep no graph, and drop nothing."""
+    """Embeddings and the first layer get no gradient, keep no graph and apply no dropout."""
     model = tiny_model(vision=vision, share_vision_tower=share).train()
     frozen = freeze(model, stem=1)
     for module in frozen:

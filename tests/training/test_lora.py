@@ -1,4 +1,4 @@
-"""Adapters on TGQ-Former's language model: what learns, what is saved, what merging gives."""
+"""Adapters on TGQ-Former's language model: what is trained, what is saved, what merging returns."""
 
 import copy
 
@@ -21,7 +21,7 @@ def embeds(model):
 
 
 def stirred(model):
-    """Everything that learns moved, as by training."""
+    """Move everything trainable, as training would."""
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():

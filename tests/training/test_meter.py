@@ -9,7 +9,7 @@ from tiger_fg_hf.training.meter import Meter
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds that pass only when told."""
+    """A clock that the test advances."""
     now = [100.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     return now
@@ -18,7 +18,7 @@ def clock(monkeypatch):
 def test_means_are_of_the_steps_since(fresh_accelerate):
     meter = Meter(Accelerator(cpu=True), pairs_per_step=8)
     for value in (1.0, 3.0):
-        for part in (value, value + 1):  # two forward passes a step
+        for part in (value, value + 1):  # two forward passes per step
             meter.add({"loss": torch.tensor(part, requires_grad=True)}, share=0.5)
         meter.end_step()
     meter.add({"rare": torch.tensor(4.0)})

@@ -1,4 +1,4 @@
-"""From a first model to mined negatives to a run whose batches hold them."""
+"""Negatives mined with a first model share batches in the next run."""
 
 import numpy as np
 import pytest
@@ -71,6 +71,6 @@ def test_negatives_of_queries_that_are_joined_to_listings(tmp_path, fresh_accele
         (["--output", "n.npy", "--negatives", "0"], r"--negatives must lie in \[1, top_k = 50\], got 0"),
     ],
 )
-def test_mining_says_at_once_what_it_cannot_do(flags, message):
+def test_mining_checks_its_arguments_first(flags, message):
     with pytest.raises(ValueError, match=message):
         load_script(MINE_SCRIPT).main(["--model", "nowhere", "--data", "nowhere", *flags])

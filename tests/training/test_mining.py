@@ -12,7 +12,7 @@ QUERIES, ITEMS, DIM = 23, 41, 8
 
 @pytest.fixture
 def embeds() -> dict[str, torch.Tensor]:
-    """Queries near the items of their products, among others."""
+    """Queries close to the items of their products, among other items."""
     torch.manual_seed(0)
     item_ids = torch.arange(ITEMS) % 29 * 7 + 100  # some products have two listings
     items = F.normalize(torch.randn(ITEMS, DIM), dim=-1)
@@ -22,7 +22,7 @@ def embeds() -> dict[str, torch.Tensor]:
 
 
 def brute_force(embeds, top_k: int, relative=None, absolute=None) -> list[list[int]]:
-    """The best `top_k` allowed items of each query, best first."""
+    """Return the best `top_k` allowed items of each query, best first."""
     scores = embeds["query_embeds"].double() @ embeds["item_embeds"].double().T
     found = []
     for row, product in zip(scores, embeds["query_item_ids"], strict=True):
@@ -40,7 +40,7 @@ def brute_force(embeds, top_k: int, relative=None, absolute=None) -> list[list[i
 @pytest.mark.parametrize(("relative", "absolute"), [(None, None), (0.05, None), (None, 0.3), (0.1, 0.2), (1.4, None)])
 @pytest.mark.parametrize(("query_chunk", "item_chunk"), [(256, 16384), (5, 7), (1, 1)])
 def test_equals_brute_force(embeds, relative, absolute, query_chunk, item_chunk):
-    """With as many negatives as candidates the draw leaves nothing to chance."""
+    """With as many negatives as candidates, the draw is determined."""
     found = mine_hard_negatives(
         **embeds,
         num_negatives=6,
@@ -64,7 +64,7 @@ def test_draws_are_from_the_best_alone_and_repeat(embeds):
     assert not torch.equal(draws[0], draws[1])
     for query, rows in enumerate(expected):
         drawn = [draw[query].tolist() for draw in draws]
-        assert {row for draw in drawn for row in draw} - {-1} == set(rows)  # each of them, sooner or later
+        assert {row for draw in drawn for row in draw} - {-1} == set(rows)  # each is drawn at some time
         for draw in drawn:
             kept = [row for row in draw if row >= 0]
             assert len(set(kept)) == len(kept) == min(3, len(rows))
@@ -80,7 +80,7 @@ def test_fewer_items_than_asked_for(embeds):
 
 
 def test_positives_below_zero_are_not_above_their_bound(embeds):
-    """A share of a negative score would be more than all of it."""
+    """A share of a negative score would raise the bound above the score."""
     turned = embeds | {"query_embeds": -embeds["query_embeds"]}
     found = mine_hard_negatives(**turned, num_negatives=4, top_k=4, relative_margin=0.2)
     assert found.tolist() == [rows + [-1] * (4 - len(rows)) for rows in brute_force(turned, 4, relative=0.2)]

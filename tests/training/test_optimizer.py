@@ -1,4 +1,4 @@
-"""Which parameter learns at which rate."""
+"""Every parameter learns at the right rate."""
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ def test_every_parameter_is_in_its_group_once(share):
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_rates_decay_from_layer_to_layer(wrapped):
-    """Embeddings learn slowest, what follows the layers at the full rate; new layers are not concerned."""
+    """Embeddings learn slowest, and whatever follows the layers at the full rate; new layers are unaffected."""
     model = tiny_model(share_vision_tower=False, vision="clip", text="siglip")
     student = TigerFGStudent(model) if wrapped else model
     groups = parameter_groups(student, **RATES, layer_decay=0.5)
@@ -109,7 +109,7 @@ def test_nothing_to_train_is_an_error():
 
 
 def test_optimizer_decays_only_what_it_should():
-    """With gradients of zero a step is weight decay alone."""
+    """With zero gradients, a step applies weight decay only."""
     model = tiny_model()
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     optimizer = build_optimizer(model, **RATES)
@@ -123,7 +123,7 @@ def test_optimizer_decays_only_what_it_should():
 
 
 def test_layers_of_a_frozen_backbone_are_not_asked_for():
-    """A dual encoder has two stacks of layers, and none that trains."""
+    """A dual encoder has two stacks of layers, both frozen."""
     model = tiny_tgq_model()
     model.dual_encoder.requires_grad_(False)
     groups = parameter_groups(TGQFormerStudent(model), **RATES, layer_decay=0.5)

@@ -20,7 +20,7 @@ HARMLESS = {
     *("data", "split", "columns", "items", "item_columns", "on_error", "eval_data", "eval_limit", "num_workers"),
     *("feature_cache", "attn_implementation", "gradient_checkpointing"),
 }
-# Values of fields that not any other value fits.
+# Other values for the fields that do not take just any value.
 OTHERS = {
     "seed": 7,
     "warmup_ratio": 0.2,
@@ -50,7 +50,7 @@ def build(kind: type, **changes) -> Any:
 
 
 def changed(kind: type, name: str) -> Any:
-    """An object of `kind` whose field `name` has another value."""
+    """Build an object of `kind` with another value of the field `name`."""
     if kind.__name__ == "DualEncoderArguments" and name in ("dual_encoder", "dual_encoder_config"):
         value = {"model_type": "clip"} if name == "dual_encoder_config" else "other"
         return kind(**{name: value})
@@ -78,7 +78,7 @@ FIELDS = {
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_argument_counts_unless_declared_harmless(name):
-    """Changing it makes the guard differ, in a phrase that names the flag."""
+    """Changing an argument makes the guard differ, in a phrase that names the flag."""
     kind, part = FIELDS[name]
     if part.name in HARMLESS:
         assert may_change(part)

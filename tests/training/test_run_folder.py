@@ -1,4 +1,4 @@
-"""What a run folder tells: sessions, code revision, and a history that survives a killed writer."""
+"""A run folder records sessions and code revision, and its history survives a killed writer."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ def sessions(folder: Path) -> list[dict]:
     return json.loads((folder / "run.json").read_text())["sessions"]
 
 
-def test_sessions_are_added_where_a_run_goes_on(tmp_path):
+def test_sessions_are_added_when_a_run_is_resumed(tmp_path):
     folder = tmp_path / "runs" / "new"
     record_session(folder, {"first_step": 0}, resumed=False)
     record_session(folder, {"first_step": 4}, resumed=True)
@@ -26,7 +26,7 @@ def test_sessions_are_added_where_a_run_goes_on(tmp_path):
     assert {"versions", "platform", "code"} <= first.keys()
     record_session(folder, {"first_step": 0}, resumed=False)
     assert len(sessions(folder)) == 1
-    record_session(tmp_path / "other", {}, resumed=True)  # the checkpoint of one run begins another
+    record_session(tmp_path / "other", {}, resumed=True)  # a run that starts from another run's checkpoint
     assert len(sessions(tmp_path / "other")) == 1
     assert [path.name for path in folder.iterdir()] == ["run.json"]
 
@@ -66,7 +66,7 @@ def test_code_revision(checkout):
 
 
 def test_code_that_is_in_no_checkout_has_no_revision(checkout, tmp_path, monkeypatch):
-    """A package installed into an environment within somebody's checkout is not of it."""
+    """A package installed into an environment inside a checkout is not part of the checkout."""
     installed = tmp_path / ".venv" / "package"
     installed.mkdir(parents=True)
     (installed / "__init__.py").touch()

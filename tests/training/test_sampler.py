@@ -1,4 +1,4 @@
-"""The data order depends on seed, batch size and step alone."""
+"""The data order depends only on seed, batch size and step."""
 
 from itertools import chain
 

@@ -1,1 +1,1 @@
-"""How good it is: metrics, confidence intervals, retrieval evaluation."""
+"""Evaluation: ranking metrics, confidence intervals, grounding, and the IMMR benchmark."""

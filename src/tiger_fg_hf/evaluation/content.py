@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,30 @@ def write_atomically(folder: Path, meta_file: str) -> Iterator[Path]:
         shutil.rmtree(partial)
         if not (folder / meta_file).is_file():
             raise
+
+
+def write_parts(
+    folder: Path,
+    meta_file: str,
+    made_of: Mapping[str, Any],
+    write: Callable[[Path], tuple[Mapping[str, Any], Iterable[datasets.Dataset]]],
+) -> None:
+    """Write a benchmark to `folder` atomically.
+
+    Args:
+        folder: folder of the benchmark.
+        meta_file: name of the file for metadata.
+        made_of: what the benchmark is built from.
+        write: writes the datasets to a folder; returns further metadata and the datasets.
+
+    Raises:
+        ValueError: if another process has built another benchmark there.
+    """
+    with write_atomically(folder, meta_file) as partial:
+        counts, parts = write(partial)
+        meta = {**made_of, **counts, "content": content_digest(parts)}
+        (partial / meta_file).write_text(json.dumps(meta, indent=2))
+    is_written(folder, meta_file, made_of)
 
 
 def read_parts(

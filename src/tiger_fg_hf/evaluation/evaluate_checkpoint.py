@@ -95,8 +95,10 @@ def evaluate_checkpoint(
     if without_text:
         item_rows = [{name: value for name, value in row.items() if name in _WITHOUT_TEXT} for row in item_rows]
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    query_tower, item_tower = model.eval().to(device).towers()
     return evaluate_retrieval(
-        *model.eval().to(device).towers(),
+        query_tower,
+        item_tower,
         processor,
         query_rows,
         item_rows,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from ..data.image_cache import ImageCache
 from ..data.mosaic import MosaicComposer, MosaicConfig, Product
 from ..data.query_synthesis import QuerySynthesisConfig, QuerySynthesizer
 from ..models.image_loading_tiger_fg import load_rgb_image
-from .content import bytes_digest, check_pools, content_digest, is_written, read_parts, write_atomically
+from .content import bytes_digest, check_pools, is_written, read_parts, write_parts
 
 _META = "immr.json"
 _PARTS = ("queries", "normal", "mosaic")
@@ -130,17 +130,13 @@ def build_immr(
     galleries = _galleries(records, config, item_clutter)
     queries = _queries(records, queries_of, config, query_clutter)
     parts = dict(zip(_PARTS, (queries, *galleries), strict=True))
-    meta = made_of | {
-        "products": len(records),
-        "queries": len(queries),
-        "left_out": left_out,
-        "content": content_digest(parts.values()),
-    }
-    with write_atomically(folder, _META) as partial:
+
+    def write(partial: Path) -> tuple[dict[str, int], Iterable[datasets.Dataset]]:
         for name, rows in parts.items():
             rows.save_to_disk(str(partial / name))
-        (partial / _META).write_text(json.dumps(meta, indent=2))
-    is_written(folder, _META, made_of)  # raises if another process has built something else
+        return {"products": len(records), "queries": len(queries), "left_out": left_out}, parts.values()
+
+    write_parts(folder, _META, made_of, write)
     return load_immr(folder)
 
 

@@ -35,8 +35,9 @@ def encoder_layers(backbone: PreTrainedModel) -> EncoderLayers:
             lists[path] = module
     if len(lists) != 1:
         raise ValueError(
-            f"The layers of {type(backbone).__name__} cannot be found: expected exactly one list of num_hidden_layers = "
-            f"{expected} modules, found {sorted(lists) or 'none'}. Train it without --layer_decay and --freeze_stem."
+            f"The layers of {type(backbone).__name__} cannot be found: expected exactly one list of "
+            f"num_hidden_layers = {expected} modules, found {sorted(lists) or 'none'}. Train it without --layer_decay "
+            "and --freeze_stem."
         )
     ((path, layers),) = lists.items()
 

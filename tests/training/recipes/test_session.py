@@ -1,4 +1,4 @@
-"""What a run says and checks before its first step."""
+"""A run checks its catalog and describes itself before the first step."""
 
 import json
 
@@ -30,7 +30,7 @@ def train(fresh_accelerate, catalog_folder, tmp_path):
 
 @pytest.fixture(scope="module")
 def broken_catalog(tmp_path_factory):
-    """12 listings as photos and lines of JSON; the photo of row 3 is not one, that of row 7 is missing."""
+    """12 listings as photos and JSON lines; row 3's photo is not an image, and row 7's is missing."""
     folder = tmp_path_factory.mktemp("broken")
     lines = []
     for row, item in enumerate(drawn_catalog(num_products=12, size=48)):
@@ -80,7 +80,7 @@ def test_the_column_mapping_is_saved_with_the_processor(train, tmp_path, catalog
     assert saved["columns"] == {"title": "name"}
 
 
-def test_a_run_says_what_it_learns_from(train, capsys):
+def test_a_run_describes_what_it_learns_from(train, capsys):
     train()
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert lines[0].startswith("Training TIGER-FG in ")
@@ -101,7 +101,7 @@ def describe(catalog, losses=None, **model) -> list[str]:
 
 
 def test_the_teacher_is_named(catalog_folder):
-    """Without --teacher, it is the student's own vision encoder as it was."""
+    """Without --teacher, it is the student's own vision encoder before training."""
     catalog = load_catalog(catalog_folder).select(range(4))
     assert "teacher: big" in describe(catalog, teacher="big", vision="small", text="text")
     lines = describe(catalog, vision="small", text="text")
@@ -111,14 +111,13 @@ def test_the_teacher_is_named(catalog_folder):
 
 
 def test_srd_and_sdd_are_learned_from_the_students_own_encoder(train, tmp_path):
-    """As the summary says."""
     first = str(tmp_path / "first")
     train(output_dir=first)
     summary = train(vision=first, text=first, model_config=None, log_every=1)
     assert {"train/srd", "train/sdd"} <= summary["history"][0].keys()
 
 
-def test_what_a_catalog_lacks_is_said(catalog_folder):
+def test_losses_that_the_catalog_leaves_out_are_named(catalog_folder):
     catalog = load_catalog(catalog_folder).select(range(4))
     lines = describe(catalog.remove_columns("box"), vision="v", text="t")
     assert "losses: q2i 1, sdd 1" in lines
@@ -147,11 +146,10 @@ def test_connectors_without_two_streams_leave_a_loss_out():
 
 @pytest.mark.parametrize("skipped", [False, True])
 def test_the_student_is_called_after_every_optimizer_step(train, monkeypatch, skipped):
-    """But not after one that float16's scaler skipped."""
+    """It is not called after a step that float16's scaler skipped."""
     calls = []
     monkeypatch.setattr(TigerFGStudent, "after_step", lambda student: calls.append(type(student.model).__name__))
     if skipped:
         monkeypatch.setattr("accelerate.optimizer.AcceleratedOptimizer.step_was_skipped", True)
     train(max_steps=3, gradient_accumulation_steps=2)
     assert calls == ([] if skipped else ["TigerFGModel"] * 3)
-

@@ -91,7 +91,7 @@ def dual_encoder(train, tmp_path):
 
 
 def test_dual_encoder(dual_encoder):
-    """Learns something, and its folder is what `--dual_encoder` and transformers read."""
+    """It learns, and both `--dual_encoder` and transformers read its folder."""
     assert type(AutoModel.from_pretrained(dual_encoder)).__name__ == "CLIPModel"
     assert AutoTokenizer.from_pretrained(dual_encoder).model_max_length == 24
     assert AutoImageProcessor.from_pretrained(dual_encoder).size == {"height": 48, "width": 48}
@@ -131,7 +131,7 @@ def test_adapters_and_the_merged_model(train, pretrained, tmp_path, connector):
     for name, value in model.dual_encoder.state_dict().items():
         assert torch.equal(value, frozen[name]), name
 
-    # The adapters, on a model of the same encoder and language model, are the merged one.
+    # Loaded onto a model of the same encoders, the adapters give the merged model.
     base = TGQFormerModel.from_backbones(
         pretrained["dual_encoder"],
         pretrained["language_model"],
@@ -149,7 +149,7 @@ def test_adapters_and_the_merged_model(train, pretrained, tmp_path, connector):
 
 
 def test_the_gate_is_calibrated_on_listings_of_the_training(train, pretrained, catalog_folder, tmp_path):
-    """Which a model that is trained on, and `--agreement_samples 0`, leave as they are."""
+    """A model that is trained further, and `--agreement_samples 0`, leave the gate as it is."""
     weights = {}
     for name, changes in (
         ("calibrated", {}),
@@ -182,7 +182,7 @@ def test_no_listing_is_measured_without_a_gate(train, pretrained, tmp_path, monk
 
 
 def test_resumed_is_uninterrupted(train, pretrained, tmp_path, monkeypatch):
-    """With adapters and dropout on; with other data or listings the run is refused."""
+    """With adapters and dropout. Other data or listings are refused."""
     arguments = {
         **pretrained,
         "model_config": {**CONNECTOR, "connector_dropout": 0.1},
@@ -223,7 +223,7 @@ def test_without_adapters_the_language_model_learns_or_is_frozen(train, dual_enc
     whole, frozen = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "frozen"))
     name = "language_model.layers.0.self_attn.q_proj.weight"
     assert not torch.equal(whole[name], frozen[name])
-    # A checkpoint is trained on, its encoders with it.
+    # The checkpoint brings its encoders when it is trained further.
     train(
         "tgq_former",
         tmp_path / "more",
@@ -248,7 +248,10 @@ def test_without_adapters_the_language_model_learns_or_is_frozen(train, dual_enc
             {"dual_encoder": "x", "language_model": "y", "model_config": {"text_config": LANGUAGE}, "lora_rank": 0},
             "Give either --model",
         ),
-        ({"model": "x", "dual_encoder": "y", "max_text_length": 3}, "--model already determines --dual_encoder, --max_text_length"),
+        (
+            {"model": "x", "dual_encoder": "y", "max_text_length": 3},
+            "--model already determines --dual_encoder, --max_text_length",
+        ),
         ({"model_config": {"text_config": LANGUAGE}}, r"from scratch \(text_config\) needs --lora_rank 0"),
         ({"model_config": {"text_config": {"hidden_size": 32}}, "lora_rank": 0}, "text_config .* needs a model_type"),
         ({"model_config": {"dual_encoder_config": {}}}, "a trained one with --dual_encoder"),
@@ -265,7 +268,7 @@ def test_unclear_arguments_are_named(train, tmp_path, changes, message):
 
 
 def test_siglip_reads_titles_off_its_last_position(train, tmp_path):
-    """Titles are padded to all positions that it has, whoever builds the processor."""
+    """Titles are padded to all of its positions, whichever recipe builds the processor."""
     siglip = {**DUAL, "model_type": "siglip", "text_config": {**_SIZE, "max_position_embeddings": 64}}
     del siglip["projection_dim"]
     train("dual_encoder", tmp_path / "dual", dual_encoder_config=siglip, vocab_size=420, max_title_length=None)
@@ -321,7 +324,7 @@ def test_dual_encoders_learn_from_titles_alone(train, tmp_path, catalog_folder, 
 
 
 def test_listings_without_any_title_are_refused(train, pretrained, tmp_path, catalog_folder):
-    """Forgotten `--columns title=NAME` would train without what the method is about."""
+    """Training without titles, for want of `--columns title=NAME`, would miss the point of the method."""
     catalog = datasets.load_from_disk(str(catalog_folder))
     catalog.rename_column("title", "name").save_to_disk(str(tmp_path / "renamed"))
     with pytest.raises(ValueError, match=r"No row of the catalog has a title; .* --columns title=NAME"):
@@ -329,7 +332,7 @@ def test_listings_without_any_title_are_refused(train, pretrained, tmp_path, cat
 
 
 def test_a_dual_encoder_of_two_encoders_learns_what_is_not_frozen(train, tmp_path, dual_encoder):
-    """The image's own layers stay bit for bit; the head that no vision encoder by itself was trained with learns."""
+    """A frozen encoder stays as it is bit for bit, except for a vision encoder's pooling head."""
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(dual_encoder)
     AutoModel.from_config(ViTConfig(**_SIZE, image_size=48, patch_size=16)).save_pretrained(tmp_path / "vision")
@@ -349,7 +352,7 @@ def test_a_dual_encoder_of_two_encoders_learns_what_is_not_frozen(train, tmp_pat
 
 
 def test_a_dual_encoder_may_see_as_a_tiger_fg_does(train, tmp_path, dual_encoder):
-    """`--vision` takes its folder, and pictures are normalised as it was trained with."""
+    """`--vision` takes its folder, and pictures are normalised as in its training."""
     tokenizer = AutoTokenizer.from_pretrained(dual_encoder)
     AutoModel.from_config(BertConfig(**_SIZE, vocab_size=len(tokenizer))).save_pretrained(tmp_path / "text")
     tokenizer.save_pretrained(tmp_path / "text")

@@ -1,4 +1,4 @@
-"""`examples/train.py`, from a catalog to a folder that `from_pretrained` reads, and through every interruption."""
+"""`examples/train.py`, from a catalog to a folder that `from_pretrained` reads, with interruptions."""
 
 import json
 import math
@@ -29,7 +29,7 @@ def train(fresh_accelerate, catalog_folder, tmp_path):
 
 @pytest.fixture
 def stop_after(monkeypatch):
-    """`stop_after(n)` interrupts the next run as it comes to the loss of its batch n + 1."""
+    """`stop_after(n)` interrupts the next run before it computes the loss of batch n + 1."""
 
     def stop(passes: int):
         loss, count = TigerFGTask.loss, 0
@@ -49,7 +49,7 @@ def stop_after(monkeypatch):
 
 @pytest.fixture
 def interrupted(train, stop_after, tmp_path):
-    """Folder of a run that was stopped after step 4 of 8, where it left a checkpoint."""
+    """Folder of a run that saved a checkpoint at step 4 of 8 and was interrupted then."""
     stop_after(4)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "interrupted", save_every=4)
@@ -63,7 +63,7 @@ def assert_equal_weights(found: dict, expected: dict) -> None:
 
 
 def test_trains_on_the_drawn_catalog(train, tmp_path):
-    """From nothing but a recipe: products are drawn, a tokenizer is trained, the loss falls, all is written."""
+    """A recipe is all it takes: products are drawn, a tokenizer is learned, the loss falls, everything is saved."""
     output = tmp_path / "run"
     summary = train(
         output,
@@ -124,7 +124,7 @@ def test_trains_on_the_drawn_catalog(train, tmp_path):
     ids=["plain", "workers-accumulation-bf16", "chunks-average-layers"],
 )
 def test_resumed_run_equals_an_uninterrupted_one(train, stop_after, tmp_path, changes):
-    """Bit for bit, dropout included, although the interrupted run had gone on after its checkpoint."""
+    """Weights are equal bit for bit, with dropout, although the run had gone on after its checkpoint."""
     train(tmp_path / "whole", save_every=4, **changes)
     stop_after(7 * changes.get("gradient_accumulation_steps", 1))
     with pytest.raises(KeyboardInterrupt):
@@ -150,7 +150,7 @@ def test_workers_do_not_change_a_run(train, tmp_path):
 
 
 def test_frozen_text_encoder_stays_as_it_is(train, tmp_path):
-    """Training goes on from a checkpoint, its weights decay, and the text encoder is none of it."""
+    """A checkpoint is trained further, and weight decay spares the frozen encoder too."""
     train(tmp_path / "first")
     start = {"model": str(tmp_path / "first"), "model_config": None, "seed": 1}
     train(tmp_path / "frozen", freeze_text=True, **start)
@@ -181,7 +181,7 @@ def test_resuming_with_other_arguments_is_refused(train, interrupted, tmp_path, 
 
 
 def test_resume_from_a_folder(train, interrupted, tmp_path):
-    """The checkpoint of one run begins another, in a folder of its own."""
+    """A run in a folder of its own starts from the checkpoint of another run."""
     checkpoint = interrupted / "checkpoints" / "step-00000004"
     train(tmp_path / "second", resume=str(checkpoint))
     assert [entry["step"] for entry in read_history(tmp_path / "second")] == [6, 8]
@@ -202,7 +202,7 @@ def test_new_run_does_not_mix_with_an_earlier_one(train, interrupted, tmp_path):
 
 
 def test_loss_that_is_not_finite_stops_the_run(train, tmp_path):
-    """At once where a checkpoint is due, although nothing would be logged for long: none holds such weights."""
+    """It stops before the next checkpoint is saved, however rarely the run logs."""
     with pytest.raises(FloatingPointError, match=r"Not finite at step 2: .*'q2i': nan"):
         train(tmp_path, head_lr=1e30, warmup_ratio=0.0, log_every=1000, save_every=1)
     assert [step for step, _ in checkpoint_steps(tmp_path / "checkpoints")] == [1]
@@ -234,7 +234,7 @@ def test_chunks_do_not_change_a_run(train, tmp_path):
 
 
 def test_average_is_what_is_evaluated_and_saved(train, tmp_path):
-    """The weights after each step are those of a run without; the final ones, their moving average."""
+    """Training is unaffected by the average; the final weights are the average."""
     options = {"max_steps": 4, "save_every": 1, "save_total_limit": 4}
     evaluation = {"eval_every": 4, "eval_data": "drawn", "eval_limit": 6}
     train(tmp_path / "average", ema_decay=0.75, **options, **evaluation)
@@ -255,7 +255,7 @@ def test_average_is_what_is_evaluated_and_saved(train, tmp_path):
     assert not torch.equal(averages["logit_scale"], last["logit_scale"])
     assert (
         untimed_history(tmp_path / "average")[-1] != untimed_history(tmp_path / "plain")[-1]
-    )  # what it found of held-out items
+    )  # the averaged model was evaluated
 
 
 def test_frozen_stem_stays_as_it_is(train, tmp_path):
@@ -268,7 +268,7 @@ def test_frozen_stem_stays_as_it_is(train, tmp_path):
 
 
 def test_compiled_run_learns_the_same(train, tmp_path):
-    """And is saved under the same names, and resumed; the backend that needs no compiler."""
+    """It is saved under the same names and can be resumed. The backend 'eager' needs no compiler."""
     options = {"model_config": MODEL | NO_DROPOUT, "max_steps": 2, "log_every": 1, "save_every": 1}
     train(tmp_path / "compiled", compile="eager", **options)
     train(tmp_path / "plain", **options)
@@ -284,7 +284,7 @@ def test_compiled_run_learns_the_same(train, tmp_path):
     assert_equal_weights(final_weights(tmp_path / "compiled"), compiled)
 
 
-def test_run_folder_tells_of_each_session(train, stop_after, tmp_path):
+def test_run_folder_records_each_session(train, stop_after, tmp_path):
     stop_after(3)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "run", save_every=2, freeze_text=True)
@@ -305,7 +305,7 @@ def test_run_folder_tells_of_each_session(train, stop_after, tmp_path):
     assert only["arguments"]["max_steps"] == 2
 
 
-def test_missing_tracker_is_told_before_anything_is_read(train, monkeypatch, tmp_path):
+def test_missing_tracker_is_an_error_before_anything_is_read(train, monkeypatch, tmp_path):
     monkeypatch.setattr("tiger_fg_hf.training.loop.is_wandb_available", lambda: False)
     with pytest.raises(ImportError, match=r"--tracker wandb needs the package 'wandb': pip install .*\[wandb\]"):
         train(tmp_path, tracker="wandb", data="no/such/catalog")

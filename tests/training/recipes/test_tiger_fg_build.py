@@ -1,4 +1,4 @@
-"""From arguments to model, processor and pairs."""
+"""Arguments become model, processor and pairs."""
 
 import pytest
 import torch
@@ -87,7 +87,7 @@ def test_pairs_take_real_queries_or_make_them(catalog):
 
 
 def test_a_catalog_without_texts_to_tell_apart_trains_without_them(catalog, caplog):
-    """Mismatched texts are on by default, and drop out as all that a catalog does not have."""
+    """Mismatched texts are on by default, and left out if the catalog has none."""
     bare = catalog.select_columns(["item_id", "image"])
     alike = bare.add_column("title", ["mug"] * len(bare)).add_column("category", ["mugs"] * len(bare))
     for rows in (bare, alike):
@@ -121,7 +121,7 @@ def test_a_checkpoint_brings_its_own_inputs(catalog, tmp_path, flag, value, own)
 
 
 def test_encoders_of_a_tiger_fg(catalog, tmp_path):
-    """`--vision`, `--text` and `--teacher` may name its folder: the encoders in it are taken, not fresh ones."""
+    """`--vision`, `--text` and `--teacher` may name its folder, and use the encoders in it."""
     torch.manual_seed(0)
     source = tiny_model()
     source.save_pretrained(tmp_path / "joint")

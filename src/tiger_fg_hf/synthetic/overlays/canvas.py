@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,10 +53,11 @@ class Canvas:
         inner = self.plate((t, t, self.width - t, self.height - t), radius=radius)
         return without(self.plate(radius=0), inner)
 
-    def polygon(self, points: np.ndarray) -> Image.Image:
-        """Return the mask of a polygon of points `[N, 2]` in pixels."""
+    def polygon(self, *outlines: np.ndarray) -> Image.Image:
+        """Return the mask of one or more polygons of points `[N, 2]` in pixels."""
         mask, draw = self.mask()
-        draw.polygon(np.asarray(points, float).ravel().tolist(), fill=255)
+        for points in outlines:
+            draw.polygon(np.asarray(points, float).ravel().tolist(), fill=255)
         return mask
 
     def disc(self, center: Point, radius: float) -> Image.Image:
@@ -103,10 +104,11 @@ class Canvas:
         layer.putalpha(mask)
         self.image.alpha_composite(layer, box[:2])
 
-    def rating(self, centers: Iterable[Point], radius: float, full: int) -> None:
-        """Paint a row of stars, `full` of them in gold and the others in silver."""
-        for index, center in enumerate(centers):
-            self.fill(self.star(center, radius), GOLD if index < full else SILVER)
+    def rating(self, centers: Sequence[Point], radius: float, full: int) -> None:
+        """Paint a row of stars, the first `full` of them in gold and the others in silver."""
+        stars = [star(center, radius, 0.42, 5) for center in centers]
+        self.fill(self.polygon(*stars[:full]), GOLD)
+        self.fill(self.polygon(*stars[full:]), SILVER)
 
 
 class Patch(Canvas):

@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     def save(folder: Path) -> nn.Module:
         merged = model
         if adapted is not None:
-            adapted.save_pretrained(folder / "adapters")
+            adapted.save_pretrained(str(folder / "adapters"))
             # peft writes a model card template there.
             (folder / "adapters" / "README.md").unlink(missing_ok=True)
             merged = adapted.merge_and_unload()

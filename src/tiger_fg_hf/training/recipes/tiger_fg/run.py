@@ -97,7 +97,8 @@ def build_evaluation(data: TigerFGDataArguments, processor: Any, *, image_size: 
         queries = synthesize_queries(rows, synthesizer, seed=0)
 
     def evaluate(model: Any) -> Mapping[str, float]:
-        result = evaluate_retrieval(*model.towers(), processor, queries, items, resamples=200)
+        query_model, item_model = model.towers()
+        result = evaluate_retrieval(query_model, item_model, processor, queries, items, resamples=200)
         metrics = {name: interval.mean for name, interval in result.metrics.items()}
         return metrics if result.pointing is None else metrics | {"pointing": result.pointing.mean}
 
