@@ -23,7 +23,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--run", required=True, help="Output folder of a training run.")
     parser.add_argument("--folder", required=True, help="Folder to write.")
     parser.add_argument("--name", required=True, help="Name of the model on the Hub.")
-    parser.add_argument("--results", nargs="+", required=True, metavar="NAME=FILE", help="Result file of an evaluation, with the name of its benchmark.")
+    parser.add_argument(
+        "--results", nargs="+", required=True, metavar="NAME=FILE", help="Benchmark names with their result files."
+    )
     parser.add_argument("--description", required=True, help="What the model is.")
     parser.add_argument("--training_data", required=True, help="What it was trained on.")
     parser.add_argument("--hardware", required=True, help="What it was trained with.")

@@ -118,7 +118,7 @@ def machine() -> str:
     """Describe the hardware of this process."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    return f"{platform.machine()} CPU, threads: {torch.get_num_threads()}"
 
 
 def _cell(figure: Mapping[str, Any] | None) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tiger_fg_hf.catalog.fingerprint import catalog_fingerprint
 from tiger_fg_hf.catalog.pairing import PairedCatalog
+from tiger_fg_hf.catalog.photos import load_photo
 from tiger_fg_hf.catalog.record import to_record
 from tiger_fg_hf.data.clutter import ClutterBank
 from tiger_fg_hf.data.listings import ListingConfig, ListingSynthesizer
@@ -24,7 +25,6 @@ from tiger_fg_hf.evaluation.content import (
     read_parts,
     write_parts,
 )
-from tiger_fg_hf.models.image_loading_tiger_fg import load_rgb_image
 from tiger_fg_hf.synthetic.jpeg import encode_jpeg
 from tiger_fg_hf.synthetic.overlays import LEVELS, FontSet, Level, covered_share, default_fonts, hidden_share
 
@@ -199,9 +199,9 @@ def _draw(
     """Draw the listings of some rows at a level; the random state of a row is the same at every level."""
     for item_id, row in rows.items():
         record = to_record(catalog[row])
-        image = load_rgb_image(record["image"], name=f"row {row} (item {item_id!r}), image")
+        image, box = load_photo(record["image"], record["box"], name=f"row {row} (item {item_id!r}), image")
         rng = np.random.default_rng(np.random.SeedSequence([seed, _STREAMS[stream], row]))
-        listing = seller(image, text_record(record), level=level, rng=rng, box=record["box"])
+        listing = seller(image, text_record(record), level=level, rng=rng, box=box)
         yield {
             "item_id": item_id,
             "image": {"bytes": encode_jpeg(listing.image, _JPEG_QUALITY), "path": None},

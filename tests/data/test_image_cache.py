@@ -7,7 +7,6 @@ import psutil
 import pytest
 from PIL import Image, ImageDraw
 
-from tiger_fg_hf.data.boxes import scale_box
 from tiger_fg_hf.data.image_cache import ImageCache
 from tiger_fg_hf.data.matte import object_matte
 
@@ -22,8 +21,8 @@ def test_photos_and_mattes_are_kept():
     listings = [(photo((60, 40)), None), (photo((50, 70), "teal"), None), (photo((80, 64)), [20.0, 16, 41, 33])]
     cache = ImageCache(listings, 80, total=3)
     for row, (image, box) in enumerate(listings):
-        pixels, scale = cache.photo(row)
-        assert scale == (1, 1)
+        pixels, kept_box = cache.photo(row)
+        assert kept_box == box
         assert np.array_equal(pixels, np.asarray(image))
         matte = object_matte(image, box)
         assert (matte is None) == (row == 1)
@@ -32,10 +31,9 @@ def test_photos_and_mattes_are_kept():
 
 def test_large_photos_are_scaled_down():
     cache = ImageCache([(photo((200, 100)), [50, 25, 101, 51])], 100, total=1)
-    pixels, scale = cache.photo(0)
+    pixels, box = cache.photo(0)
     assert pixels.shape == (50, 100, 3)
-    assert scale == (0.5, 0.5)
-    assert scale_box([50, 25, 101, 51], scale) == pytest.approx([25, 12.5, 50.5, 25.5])
+    assert box == pytest.approx([25, 12.5, 50.5, 25.5])
     assert np.array_equal(cache.matte(0), object_matte(Image.fromarray(pixels), [25, 12.5, 50.5, 25.5]))
 
 

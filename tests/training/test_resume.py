@@ -14,10 +14,10 @@ from tiger_fg_hf.training.recipes.tgq_former.arguments import ARGUMENTS as TGQ_F
 from tiger_fg_hf.training.recipes.tiger_fg.arguments import ARGUMENTS as TIGER_FG
 from tiger_fg_hf.training.resume import guard_differences, guarded_arguments
 
-# They change neither data nor weights, or (data, split, columns, items) the catalog's fingerprint is compared instead.
+# They change neither data nor weights, or (data, split, items) the catalog's fingerprint is compared instead.
 HARMLESS = {
     *("output_dir", "log_every", "eval_every", "save_every", "save_total_limit", "resume", "tracker", "progress"),
-    *("data", "split", "columns", "items", "item_columns", "on_error", "eval_data", "eval_limit", "num_workers"),
+    *("data", "split", "items", "item_columns", "on_error", "eval_data", "eval_limit", "num_workers"),
     *("feature_cache", "attn_implementation", "gradient_checkpointing"),
 }
 # Other values for the fields that do not take just any value.
@@ -33,6 +33,7 @@ OTHERS = {
     "drawn_layout": "clean",
     "connector": "mlp",
     "model": "elsewhere",
+    "columns": "title=name",
     "model_config": {"logit_scale_max": 50.0},
     "mosaic_items": [2, 3],
     "mosaic_area": [0.1, 0.2],

@@ -10,7 +10,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ..models.image_loading_tiger_fg import load_rgb_image
+from ..models.image_loading_tiger_fg import load_reduced_rgb_image
 from ..models.record_text import map_columns, value_text
 from .encode import split_rows
 from .faults import RowFault
@@ -161,9 +161,9 @@ class _CheckedRow:
                 if column == columns[0]:
                     self.reasons.append(f"{column} is missing")
                 continue
-            loaded = self._try(load_rgb_image, image, name=column)
+            loaded = self._try(load_reduced_rgb_image, image, name=column)
             if loaded is not None and column == "image" and box is not None:
-                self._check_box(box, loaded.size)
+                self._check_box(box, loaded.full_size)
 
     def _check_box(self, box: list[float], size: tuple[int, int]) -> None:
         x0, y0, x1, y1 = box

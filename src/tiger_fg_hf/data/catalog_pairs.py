@@ -12,8 +12,7 @@ from datasets import Dataset
 from PIL import Image
 
 from ..catalog.pairing import PairedCatalog
-from ..models.image_loading_tiger_fg import load_rgb_image
-from .boxes import scale_box
+from ..catalog.photos import load_photo
 from .image_cache import ImageCache
 from .matte import object_matte
 from .text_table import TextTable
@@ -77,7 +76,12 @@ class CatalogPairDataset(torch.utils.data.Dataset):
         Raises:
             ValueError: If it cannot be read; the message names row, item and column.
         """
-        return load_rgb_image(self.catalog[row][column], name=f"{self.name(row)}, {column}")
+        return self._load(row, column)[0]
+
+    def _load(self, row: int, column: str) -> tuple[Image.Image, list[float] | None]:
+        """Return an image of a row, and the listing's box in its pixels."""
+        box = self.texts[row]["box"] if column == "image" else None
+        return load_photo(self.catalog[row][column], box, name=f"{self.name(row)}, {column}")
 
     def name(self, row: int) -> str:
         """Return how messages name a row."""
@@ -88,17 +92,16 @@ class CatalogPairDataset(torch.utils.data.Dataset):
         # A listing is cached once, however many queries show it.
         listing_rows = self.catalog.listing_rows if isinstance(self.catalog, PairedCatalog) else range(len(self))
         _, firsts, self._cache_places = np.unique(listing_rows, return_index=True, return_inverse=True)
-        photos = ((self.decode(row), self.texts[row]["box"]) for row in firsts.tolist())
+        photos = (self._load(row, "image") for row in firsts.tolist())
         self.cache = ImageCache(photos, max_side, total=len(firsts))
 
     def listing_photo(self, row: int) -> ListingPhoto:
         """Return the listing photo of a row, from the cache if there is one."""
-        box = self.texts[row]["box"]
         if self.cache is None:
-            return ListingPhoto(self.decode(row), box)
+            return ListingPhoto(*self._load(row, "image"))
         place = int(self._cache_places[row])
-        photo, scale = self.cache.photo(place)
-        return ListingPhoto(Image.fromarray(photo), scale_box(box, scale), self.cache.matte(place))
+        photo, box = self.cache.photo(place)
+        return ListingPhoto(Image.fromarray(photo), box, self.cache.matte(place))
 
     def stream(self, *numbers: int, key: Sequence[int] = ()) -> np.random.Generator:
         """Return the generator of the seed and some numbers; different keys give independent streams."""

@@ -8,8 +8,8 @@ from typing import Any
 from datasets import Dataset
 
 from ..catalog.pairing import PairedCatalog
+from ..catalog.photos import load_photo
 from ..catalog.record import to_record
-from ..models.image_loading_tiger_fg import load_rgb_image
 from .boxes import crop_to_box
 from .matte import matte_extent, object_matte
 
@@ -35,10 +35,10 @@ class CatalogPhotos(Sequence):
     def __getitem__(self, row: Any) -> Any:
         record = to_record(self.catalog[row])
         column = "image" if record[self.column] is None else self.column
-        image = load_rgb_image(record[column], name=f"row {row} (item {record['item_id']!r}), {column}")
+        name = f"row {row} (item {record['item_id']!r}), {column}"
+        image, box = load_photo(record[column], record["box"] if column == "image" else None, name=name)
         if column != "image":
             return image
-        box = record["box"]
         if box is None and (matte := object_matte(image)) is not None:
             box = matte_extent(matte)
         return crop_to_box(image, box)

@@ -8,8 +8,8 @@ import numpy as np
 from datasets import Dataset
 
 from ..catalog.pairing import PairedCatalog
+from ..catalog.photos import load_photo
 from ..catalog.record import to_record
-from ..models.image_loading_tiger_fg import load_rgb_image
 from ..synthetic.jpeg import encode_jpeg
 from .query_synthesis import QuerySynthesizer
 
@@ -37,9 +37,10 @@ def synthesize_queries(
         record = to_record(catalog[row])
         photo = record["query_image"]
         if photo is None:
-            image = load_rgb_image(record["image"], name=f"row {row} (item {record['item_id']!r}), image")
+            name = f"row {row} (item {record['item_id']!r}), image"
+            image, box = load_photo(record["image"], record["box"], name=name)
             rng = np.random.default_rng(np.random.SeedSequence([seed, row]))
-            query = synthesizer(image, box=record["box"], rng=rng)
+            query = synthesizer(image, box=box, rng=rng)
             photo = {"bytes": encode_jpeg(query, _QUERY_JPEG_QUALITY), "path": None}
         queries.append({"item_id": record["item_id"], "query_image": photo})
     return queries

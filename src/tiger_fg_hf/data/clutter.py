@@ -9,7 +9,7 @@ import datasets
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..models.image_loading_tiger_fg import load_rgb_image
+from ..catalog.photos import load_photo
 from ..synthetic.backdrops import Backgrounds, DrawnClutter
 
 # Seed of the split of clutter photos into pools; a constant, so that every run and process agrees on it.
@@ -43,7 +43,7 @@ class ClutterBank:
     """Photos as backgrounds, decoded once and kept small, in one array that forked workers share.
 
     Args:
-        images: Rows of a dataset with an `image` column, or anything that `load_rgb_image` reads. They are cropped to
+        images: Rows of a dataset with an `image` column, or anything that `load_photo` reads. They are cropped to
             a square from the centre.
         side: Side of a kept photo in pixels.
 
@@ -61,7 +61,7 @@ class ClutterBank:
         for index, image in enumerate(images):
             if isinstance(image, dict) and "image" in image:
                 image = image["image"]
-            image = load_rgb_image(image, name=f"clutter[{index}]")
+            image, _ = load_photo(image, name=f"clutter[{index}]")
             kept.append(np.asarray(ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)))
         if not kept:
             raise ValueError("clutter: expected at least one image, found none")

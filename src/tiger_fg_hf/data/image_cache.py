@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -32,18 +33,18 @@ class ImageCache:
     def __init__(self, listings: Iterable[tuple[Image.Image, list[float] | None]], max_side: int, *, total: int):
         free = psutil.virtual_memory().available
         pixels, alphas = bytearray(), bytearray()
-        starts, alpha_starts, shapes, scales = [], [], [], []
+        starts, alpha_starts, shapes, boxes = [], [], [], []
         for image, box in listings:
             full = image.size
             if max(full) > max_side:
                 image = image.copy()
                 image.thumbnail((max_side, max_side), Image.Resampling.BICUBIC, reducing_gap=2.0)
-            scale = (image.width / full[0], image.height / full[1])
-            matte = object_matte(image, scale_box(box, scale))
+            box = scale_box(box, (image.width / full[0], image.height / full[1]))
+            matte = object_matte(image, box)
             starts.append(len(pixels))
             alpha_starts.append(-1 if matte is None else len(alphas))
             shapes.append((image.height, image.width))
-            scales.append(scale)
+            boxes.append(box or [math.nan] * 4)
             pixels += np.asarray(image).tobytes()
             alphas += b"" if matte is None else matte.tobytes()
             if len(starts) == _SAMPLE and (needed := (len(pixels) + len(alphas)) * total // _SAMPLE) > free:
@@ -54,17 +55,18 @@ class ImageCache:
         self._pixels = np.frombuffer(pixels, np.uint8)
         self._alphas = np.frombuffer(alphas, np.uint8)
         self._starts, self._alpha_starts = np.array(starts, np.int64), np.array(alpha_starts, np.int64)
-        self._shapes, self._scales = np.array(shapes, np.int64), np.array(scales)
+        self._shapes, self._boxes = np.array(shapes, np.int64), np.array(boxes)
 
     def __len__(self) -> int:
         return len(self._starts)
 
-    def photo(self, index: int) -> tuple[np.ndarray, tuple[float, float]]:
-        """Return a photo, `[H, W, 3]` uint8, and its width and height as shares of the full photo's."""
+    def photo(self, index: int) -> tuple[np.ndarray, list[float] | None]:
+        """Return a photo, `[H, W, 3]` uint8, and its box in pixels of this photo, or None without one."""
         height, width = self._shapes[index]
         start = self._starts[index]
-        scale_x, scale_y = self._scales[index].tolist()
-        return self._pixels[start : start + height * width * 3].reshape(height, width, 3), (scale_x, scale_y)
+        box = self._boxes[index].tolist()
+        pixels = self._pixels[start : start + height * width * 3].reshape(height, width, 3)
+        return pixels, None if math.isnan(box[0]) else box
 
     def matte(self, index: int) -> np.ndarray | None:
         """Return the matte of a photo, `[H, W]` uint8, or None where there is none."""

@@ -15,13 +15,12 @@ from PIL import Image
 
 from ..catalog.fingerprint import catalog_fingerprint
 from ..catalog.pairing import PairedCatalog
+from ..catalog.photos import load_photo
 from ..catalog.record import to_record
-from ..data.boxes import scale_box
 from ..data.clutter import ClutterBank
 from ..data.image_cache import ImageCache
 from ..data.mosaic import MosaicComposer, MosaicConfig, Product
 from ..data.query_synthesis import QuerySynthesisConfig, QuerySynthesizer
-from ..models.image_loading_tiger_fg import load_rgb_image
 from .content import bytes_digest, check_pools, is_written, read_parts, write_parts
 
 _META = "immr.json"
@@ -252,13 +251,11 @@ def _mosaics(
 ) -> Iterator[_Composed]:
     compose = MosaicComposer(config.mosaics, clutter)
     # No product fills more than the canvas, so photos are cached at that size.
-    photos = ImageCache(
-        ((_photo(record), record["box"]) for record in records), config.mosaics.size, total=len(records)
-    )
+    photos = ImageCache(map(_photo, records), config.mosaics.size, total=len(records))
 
     def product(row: int) -> Product:
-        photo, scale = photos.photo(row)
-        return Product(photo, photos.matte(row), scale_box(records[row]["box"], scale))
+        photo, box = photos.photo(row)
+        return Product(photo, photos.matte(row), box)
 
     categories = [record["category"] for record in records]
     for row in range(len(records)):
@@ -281,7 +278,8 @@ def _queries(
         photos = queries_of.get(record["item_id"])
         if photos is None:
             rng = np.random.default_rng(np.random.SeedSequence([config.seed, _STREAMS["query"], row]))
-            photos = [_encode(synthesize(_photo(record), box=record["box"], rng=rng))]
+            photo, box = _photo(record)
+            photos = [_encode(synthesize(photo, box=box, rng=rng))]
         ids += [record["item_id"]] * len(photos)
         images += photos
     return datasets.Dataset.from_dict(
@@ -290,8 +288,8 @@ def _queries(
     )
 
 
-def _photo(record: Mapping[str, Any]) -> Image.Image:
-    return load_rgb_image(record["image"], name=f"item {record['item_id']!r}, image")
+def _photo(record: Mapping[str, Any]) -> tuple[Image.Image, list[float] | None]:
+    return load_photo(record["image"], record["box"], name=f"item {record['item_id']!r}, image")
 
 
 def _embedded(image: Mapping[str, Any]) -> dict[str, Any]:

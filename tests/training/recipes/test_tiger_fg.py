@@ -170,7 +170,10 @@ def test_frozen_text_encoder_stays_as_it_is(train, tmp_path):
     [
         ({"batch_size": 16}, "batch_size: 8 in the checkpoint, 16 now"),
         ({"head_lr": 1e-4}, "head_lr: 0.002 in the checkpoint, 0.0001 now"),
-        ({"max_text_length": 20}, "max_text_length: 24 in the checkpoint, 20 now"),
+        (
+            {"ema_decay": 0.9, "grad_cache_chunk": 4},
+            "grad_cache_chunk: 0 in the checkpoint, 4 now, ema_decay: 0.0 in the checkpoint, 0.9 now",
+        ),
         ({"num_hard_texts": 0}, "num_hard_texts: 1 in the checkpoint, 0 now"),
         ({"seed": 3, "max_steps": 9}, "seed: 0 in the checkpoint, 3 now, max_steps: 8 in the checkpoint, 9 now"),
     ],
@@ -178,6 +181,18 @@ def test_frozen_text_encoder_stays_as_it_is(train, tmp_path):
 def test_resuming_with_other_arguments_is_refused(train, interrupted, tmp_path, changes, told):
     with pytest.raises(ValueError, match=rf"step-00000004' cannot be resumed exactly .*\({told}\)"):
         train(interrupted, save_every=4, resume="auto", **changes)
+
+
+def test_resuming_with_another_processor_is_refused(train, tmp_path):
+    """The checkpoint behind `--model` was replaced by one that renders texts differently."""
+    train(tmp_path / "first")
+    start = {"model": str(tmp_path / "first"), "model_config": None, "save_every": 2, "max_steps": 4}
+    train(tmp_path / "run", **start)
+    path = tmp_path / "first" / "processor_config.json"
+    saved = json.loads(path.read_text())
+    path.write_text(json.dumps(saved | {"text_separator": " / "}))
+    with pytest.raises(ValueError, match="cannot be resumed exactly .*processor: "):
+        train(tmp_path / "run", **start, resume="auto")
 
 
 def test_resume_from_a_folder(train, interrupted, tmp_path):

@@ -35,14 +35,13 @@ class CatalogArguments(ArgumentGroup):
 
     _argument_group_name = "Data"
 
-    # A resumed run compares the content of the catalog, not where it lies or how its columns are called there.
+    # A resumed run compares the content of the catalog, not where it lies.
     data: str = argument("drawn", "Catalog: folder, file or Hub id, or 'drawn' for drawings.", resume="may_change")
     split: str | None = argument(None, "Split of the catalog, if it has several.", resume="may_change")
     columns: str | None = argument(
         None,
         "Columns of the catalog whose names differ from the schema, as 'title=name,attributes=color+keywords'. The "
         "mapping is saved with the processor.",
-        resume="may_change",
     )
     on_error: Literal["raise", "skip"] = argument(
         "raise",

@@ -12,7 +12,7 @@ from ...models.dual_encoder_tgq_former import pads_titles
 from ...models.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
 from ...synthetic.overlays import LEVELS, FontSet, Level
 from ..arguments import ArgumentGroup, argument, check_range, check_share
-from .catalogs import CatalogArguments, build_clutter, build_eval_catalog, draw_catalog, read_catalog
+from .catalogs import CatalogArguments, build_clutter, draw_catalog, read_catalog
 
 logger = logging.getLogger(__name__)
 
@@ -97,14 +97,8 @@ def _is_title(title: str | None) -> bool:
     return bool(title and title.strip())
 
 
-def build_eval_listings(data: ListingArguments, catalog: Any | None = None) -> TGQFormerPairDataset:
-    """Build held-out pairs for evaluation during training, all with their true titles.
-
-    Args:
-        data: Arguments of the data.
-        catalog: Rows of the catalog; those of [`build_eval_catalog`] by default.
-    """
-    catalog = build_eval_catalog(data, image_size=data.image_size) if catalog is None else catalog
+def build_eval_listings(catalog: Any, data: ListingArguments) -> TGQFormerPairDataset:
+    """Build held-out pairs for evaluation during training, all with their true titles."""
     return build_listing_pairs(catalog, replace(data, wrong_titles=0.0), seed=0)
 
 

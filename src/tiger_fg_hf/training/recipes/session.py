@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import Dataset
 
+from ...models.processor_fingerprint import processor_fingerprint
 from ...objectives.task import Student
 from ..arguments import TrainArguments
 from ..loop import MakeTask, train
@@ -26,6 +27,7 @@ class RunPlan:
     Attributes:
         method: Name of the method, for the summary.
         student: The student.
+        processor: Prepares the inputs of the model; a resumed run must compute the same.
         pairs: Training pairs.
         collator: Makes batches of pairs.
         make_task: Builds the task around the student.
@@ -39,6 +41,7 @@ class RunPlan:
 
     method: str
     student: Student
+    processor: Any
     pairs: Dataset
     collator: Callable[[list[dict]], dict[str, Any]]
     make_task: MakeTask
@@ -92,7 +95,11 @@ def run_plan(
         evaluate=evaluate,
         frozen=plan.frozen,
         sampling=plan.sampling,
-        fixed={**guarded_arguments(data, *others), "catalog": catalog.fingerprint},
+        fixed={
+            **guarded_arguments(data, *others),
+            "catalog": catalog.fingerprint,
+            "processor": processor_fingerprint(plan.processor),
+        },
         facts={"data": catalog.facts(), "arguments": arguments},
     )
     if accelerator.is_main_process:

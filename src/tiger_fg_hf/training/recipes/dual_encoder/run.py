@@ -61,6 +61,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     plan = RunPlan(
         method="a dual encoder",
         student=DualEncoderStudent(model),
+        processor=processor,
         pairs=build_listing_pairs(catalog.rows, data, seed=args.seed, first_alone=True),
         collator=TGQFormerCollator(processor),
         make_task=partial(TGQFormerTask, weights=weights),

@@ -76,6 +76,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     plan = RunPlan(
         method="TGQ-Former",
         student=TGQFormerStudent(adapted or model),
+        processor=processor,
         pairs=pairs,
         collator=TGQFormerCollator(processor),
         make_task=partial(TGQFormerTask, weights=weights),
@@ -97,7 +98,7 @@ def left_out_losses(config: Any, weights: TGQFormerLossWeights) -> dict[str, str
 def build_evaluation(data: ListingArguments, processor: Any) -> Evaluate:
     """Make the pairs to evaluate, and return the evaluation of a model."""
     rows = check_eval_rows(build_eval_catalog(data, image_size=data.image_size), data, processor)
-    pairs = build_eval_listings(data, rows)
+    pairs = build_eval_listings(rows, data)
     listings = [pairs[row] for row in range(len(pairs))]
 
     def evaluate(model: Any) -> Mapping[str, float]:

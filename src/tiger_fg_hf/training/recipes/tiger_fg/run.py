@@ -74,6 +74,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     plan = RunPlan(
         method="TIGER-FG",
         student=build_student(model, losses, freeze_text=model_args.freeze_text),
+        processor=processor,
         pairs=pairs,
         collator=TigerFGCollator(processor),
         make_task=partial(TigerFGTask, weights=losses, teacher=teacher),
