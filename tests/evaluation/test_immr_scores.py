@@ -29,7 +29,7 @@ def retrieve(small, gallery: str, texts: list):
         for row, text in zip(rows, texts, strict=True)
     ]
     queries = list(benchmark.queries)
-    return evaluate_retrieval(*model.towers(), processor, queries, items, resamples=1)
+    return evaluate_retrieval(*model.towers(), processor, queries, items, resamples=2)
 
 
 @pytest.mark.parametrize("query_size", [None, {"height": 16, "width": 16}])

@@ -41,6 +41,26 @@ def parse_columns(text: str) -> dict[str, str | list[str]]:
     return columns
 
 
+def format_columns(columns: Columns) -> str:
+    """Write a column mapping in the form that `parse_columns` reads.
+
+    Raises:
+        ValueError: If a column's name contains one of the separators `,`, `=` and `+`.
+
+    Example:
+        >>> format_columns({"attributes": ["color", "keywords"], "title": "name"})
+        'attributes=color+keywords,title=name'
+    """
+    entries = []
+    for name, sources in columns.items():
+        sources = [sources] if isinstance(sources, str) else sources
+        for source in sources:
+            if set(source) & set(",=+"):
+                raise ValueError(f"columns: the name {source!r} contains a separator, so it has no command-line form")
+        entries.append(f"{name}={'+'.join(sources)}")
+    return ",".join(entries)
+
+
 def plan_columns(columns: Columns, found: list[str]) -> dict[str, str]:
     """Plan which source column becomes which column of the loaded catalog.
 

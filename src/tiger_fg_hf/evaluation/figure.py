@@ -73,7 +73,7 @@ def draw_results(cases: Sequence[Case], *, title: str, side: int = 150) -> Image
         draw.text((gap, top), _shortened(draw, case.caption, middle, sheet.width - 2 * gap), fill=_INK, font=middle)
         top += caption
         sheet.paste(fit_square(case.query, side), (gap, top))
-        draw.text((gap, top + side + 6), "grounding map of the item:", fill=_MUTED, font=small)
+        draw.text((gap, top + side + 6), "grounding maps:", fill=_MUTED, font=small)
         draw.text((gap, top + side + label + side // 2 - 6), "red = high", fill=_MUTED, font=small)
         for column, hit in enumerate(case.hits):
             left = 2 * gap + (column + 1) * (side + gap)

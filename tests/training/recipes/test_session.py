@@ -78,6 +78,11 @@ def test_the_column_mapping_is_saved_with_the_processor(train, tmp_path, catalog
     train(data=str(tmp_path / "renamed"), columns="title=name")
     saved = json.loads((tmp_path / "run" / "processor_config.json").read_text())
     assert saved["columns"] == {"title": "name"}
+    # A run on this checkpoint reads the same columns when nothing else is said.
+    folders = {"model": str(tmp_path / "run"), "data": str(tmp_path / "renamed"), "output_dir": str(tmp_path / "next")}
+    train(**folders, model_config=None, vocab_size=None)
+    saved = json.loads((tmp_path / "next" / "processor_config.json").read_text())
+    assert saved["columns"] == {"title": "name"}
 
 
 def test_a_run_describes_what_it_learns_from(train, capsys):

@@ -191,7 +191,7 @@ def test_resuming_with_another_processor_is_refused(train, tmp_path):
     path = tmp_path / "first" / "processor_config.json"
     saved = json.loads(path.read_text())
     path.write_text(json.dumps(saved | {"text_separator": " / "}))
-    with pytest.raises(ValueError, match="cannot be resumed exactly .*processor: "):
+    with pytest.raises(ValueError, match=r"cannot be resumed exactly .*processor: "):
         train(tmp_path / "run", **start, resume="auto")
 
 

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from transformers import ProcessorMixin
 from transformers.image_processing_base import ImageProcessingMixin
 
 from ...catalog.check import CatalogReport, check_catalog
-from ...catalog.columns import parse_columns
+from ...catalog.columns import format_columns, parse_columns
 from ...catalog.fingerprint import catalog_fingerprint
 from ...catalog.notes import describe_notes
 from ...catalog.pairing import pair_queries
@@ -41,7 +42,7 @@ class CatalogArguments(ArgumentGroup):
     columns: str | None = argument(
         None,
         "Columns of the catalog whose names differ from the schema, as 'title=name,attributes=color+keywords'. The "
-        "mapping is saved with the processor.",
+        "mapping is saved with the processor. By default, that of --model applies.",
     )
     on_error: Literal["raise", "skip"] = argument(
         "raise",
@@ -64,6 +65,12 @@ class CatalogArguments(ArgumentGroup):
     def column_mapping(self) -> dict[str, str | list[str]] | None:
         """`--columns` as the processor saves it."""
         return None if self.columns is None else parse_columns(self.columns)
+
+    def use_saved_columns(self, checkpoint: str | None) -> None:
+        """Take the columns that `checkpoint` was trained with, unless `--columns` is given or the catalog is drawn."""
+        if self.columns is None and checkpoint is not None and self.data != "drawn":
+            saved, _ = ProcessorMixin.get_processor_dict(checkpoint)
+            self.columns = format_columns(saved.get("columns") or {}) or None
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     model_args, data, weights, args = parse_recipe(
         ARGUMENTS, argv, description="Train TGQ-Former on pairs of listings of the same product."
     )
+    data.use_saved_columns(model_args.model)
     accelerator = build_accelerator(args)
     model, processor = build_tgq_former(model_args, data)
     with accelerator.main_process_first():

@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         The summary that `train_summary.json` holds.
     """
     model_args, data, args, losses = parse_tiger_fg_arguments(argv)
+    data.use_saved_columns(model_args.model)
     accelerator = build_accelerator(args)
     with accelerator.main_process_first():
         rows = build_catalog(data, image_size=model_args.image_size, seed=args.seed)
