@@ -40,5 +40,5 @@ class CatalogPhotos(Sequence):
         if column != "image":
             return image
         if box is None and (matte := object_matte(image)) is not None:
-            box = matte_extent(matte)
+            return crop_to_box(image, matte_extent(matte))
         return crop_to_box(image, box)
