@@ -4,7 +4,7 @@
     python examples/evaluate.py --model runs/mine --items items.parquet --queries photos.parquet
     python examples/evaluate.py --model model_cards/tiger-fg-tiny --items drawn --layout clutter
 
-Without `--queries`, listings that have no `query_image` get a query synthesized from the listing, with a fixed seed.
+Without `--queries`, listings that have no `query_image` get a query synthesized from their photo, with a fixed seed.
 `--vision` and `--text` in place of `--model` evaluate pretrained encoders with untrained heads.
 """
 
@@ -17,9 +17,8 @@ from accelerate.utils import set_seed
 from tiger_fg_hf import TigerFGProcessor
 from tiger_fg_hf.evaluation.evaluate_checkpoint import evaluate_checkpoint, open_items
 from tiger_fg_hf.training.arguments import RecipeParser
-from tiger_fg_hf.training.recipes.catalogs import build_clutter
 from tiger_fg_hf.training.recipes.tiger_fg.arguments import TigerFGModelArguments
-from tiger_fg_hf.training.recipes.tiger_fg.build import build_model_and_processor, query_side
+from tiger_fg_hf.training.recipes.tiger_fg.build import build_model_and_processor
 
 
 @dataclass
@@ -59,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         items,
         queries=args.queries,
         query_columns=args.query_columns,
-        clutter=build_clutter(args.clutter, "query", size=query_side(processor)),
+        clutter=args.clutter,
         without_text=args.without_text,
         batch_size=args.batch_size,
         num_workers=args.num_workers,

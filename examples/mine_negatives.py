@@ -1,4 +1,4 @@
-r"""Mines hard negatives with a trained model: for each row, rows that its query is easily mistaken for.
+r"""Mine hard negatives with a trained model: for each row, other rows that its query is easily mistaken for.
 
     python examples/mine_negatives.py --model runs/abo --data abo/train.parquet --clutter clutter.parquet \
         --output runs/negatives.npy
@@ -26,7 +26,7 @@ from tiger_fg_hf.training.recipes.tiger_fg.build import build_synthesizer, query
 
 @dataclass
 class MiningArguments:
-    """What is mined, and where from."""
+    """What to mine, and from where."""
 
     model: str = field(metadata={"help": "TIGER-FG checkpoint."})
     data: str = field(metadata={"help": "Training catalog."})
@@ -40,18 +40,18 @@ class MiningArguments:
         metadata={"help": "Catalog with the listings, if --data holds only query photos, as in training."},
     )
     item_columns: str | None = field(default=None, metadata={"help": "Columns of --items, as in --columns."})
-    clutter: str | None = field(default=None, metadata={"help": "Background photos of synthesised queries."})
+    clutter: str | None = field(default=None, metadata={"help": "Background photos of synthesized queries."})
     negatives: int = field(default=8, metadata={"help": "Negatives per row."})
-    top_k: int = field(default=50, metadata={"help": "Best items that negatives are drawn from."})
+    top_k: int = field(default=50, metadata={"help": "Number of best items to draw negatives from."})
     relative_margin: float = field(
-        default=0.05, metadata={"help": "How far below the score of the query's own item negatives stay."}
+        default=0.05, metadata={"help": "How far negatives must score below the query's own item, as a share of its score."}
     )
     batch_size: int = field(default=64, metadata={"help": "Images per forward pass."})
     num_workers: int = field(default=0, metadata={"help": "Processes that prepare batches."})
-    seed: int = field(default=0, metadata={"help": "Seed of synthesised queries and of the draw."})
+    seed: int = field(default=0, metadata={"help": "Seed of synthesized queries and of the draw."})
 
     def __post_init__(self):
-        # Checked here, so that nothing is encoded in vain.
+        # Fail before the slow encoding.
         if Path(self.output).suffix != ".npy":
             raise ValueError(f"--output: expected a file ending in .npy, found {self.output!r}.")
         if not 1 <= self.negatives <= self.top_k:

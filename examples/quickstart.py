@@ -55,7 +55,7 @@ def main() -> None:
         print(f"Recall@{k:<2} {recall:.3f}   (chance {chance:.4f})")
 
     rows = draw_cases(is_right, args.cases)
-    print(f"The picture shows {len(rows)} crops, drawn in proportion to how the search ended:")
+    print(f"The picture shows {len(rows)} crops, sampled in proportion to the outcomes of the search:")
     cases = []
     for row in rows:
         place = is_right[row].nonzero()
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def draw_cases(is_right: torch.Tensor, number: int, seed: int = 0) -> list[int]:
-    """Draw queries so that each outcome (first, among the hits, missed) has its share, rounded; best outcome first."""
+    """Sample queries so that each outcome (first, among the hits, missed) has its rounded share; best outcomes first."""
     first, among = is_right[:, 0], is_right.any(dim=1)
     generator = torch.Generator().manual_seed(seed)
     groups = [group.nonzero()[:, 0] for group in (first, among & ~first, ~among)]

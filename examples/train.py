@@ -1,4 +1,4 @@
-"""Trains TIGER-FG on a catalog.
+"""Train TIGER-FG on a catalog.
 
     accelerate launch examples/train.py examples/recipes/tiger-fg-tiny.yaml
     accelerate launch examples/train.py --data items.parquet --vision VISION --text TEXT --output_dir runs/mine

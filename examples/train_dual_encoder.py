@@ -1,4 +1,4 @@
-"""Trains the image-text dual encoder that TGQ-Former keeps frozen, on pictures of listings and their titles.
+"""Train the image-text dual encoder that TGQ-Former keeps frozen, on pictures of listings and their titles.
 
     accelerate launch examples/train_dual_encoder.py --data items.parquet --vision VISION --text TEXT
 

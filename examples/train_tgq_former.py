@@ -1,4 +1,4 @@
-"""Trains TGQ-Former on pairs of listings of the same product.
+"""Train TGQ-Former on pairs of listings of the same product.
 
     accelerate launch examples/train_tgq_former.py --data items.parquet --dual_encoder CLIP --language_model MODEL
     accelerate launch examples/train_tgq_former.py examples/recipes/tgq-former-paper.yaml --data items.parquet

@@ -1,4 +1,4 @@
-"""Settings of the whole suite: offline, quiet, and one thread, which is what models of this size can use."""
+"""Settings of the whole suite: offline, quiet, and one thread, which is enough for models of this size."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The package as a whole: what importing it costs, what it registers, and who may import whom."""
+"""The package as a whole: what importing it costs, what it registers, and which part may import which."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""The README is short, its code runs as pasted, its numbers are those of the benchmark's record, its links lead on."""
+"""The README is short, its code runs as pasted, its numbers are those of the benchmark's record, its links work."""
 
 import json
 import re

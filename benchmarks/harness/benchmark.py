@@ -95,7 +95,7 @@ class Benchmark(ABC):
 
     @abstractmethod
     def own_settings(self, run: Run) -> dict[str, Any]:
-        """Return what the result of a run depends on, besides training arguments, data, seed and rate."""
+        """Return what the result of a run depends on apart from training arguments, data, seed and rate."""
 
     @abstractmethod
     def start(self, run: Run) -> tuple[Any, Any]:

@@ -16,7 +16,7 @@ from .tables import ablation_table, main_label, metrics_table, paired_table, see
 
 @dataclass(frozen=True)
 class Finished:
-    """What there is to report.
+    """The runs to report, and those left out.
 
     Attributes:
         systems: scores of every system with a finished run.

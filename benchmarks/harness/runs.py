@@ -12,7 +12,8 @@ from .benchmark import Benchmark, Run
 from .folder import claim_folder, is_finished
 
 _TRAINED = "trained.json"
-# Where a run is and how it reports; seed, steps and rates are compared under their own names.
+# Training arguments that the settings of a run omit: where it is and how it reports. The settings hold seed, steps
+# and rates under other names.
 _NOT_COMPARED = (
     *("output_dir", "seed", "resume", "tracker", "progress", "eval_every", "max_steps", "backbone_lr", "head_lr"),
     *("log_every", "save_every", "save_total_limit"),

@@ -71,12 +71,12 @@ AnyScored = TypeVar("AnyScored", bound=Scored)
 
 
 def common_seeds(systems: Iterable[Scored]) -> list[int]:
-    """Return the seeds that all of some systems have run; at least one system is needed."""
+    """Return the seeds that all of `systems` have run; expects at least one system."""
     return sorted(set.intersection(*(set(scored.by_seed) for scored in systems)))
 
 
 def comparable(systems: Mapping[str, AnyScored]) -> tuple[dict[str, AnyScored], str]:
-    """Restrict systems to the seeds that all have run; also return a sentence if that leaves some out."""
+    """Restrict systems to the seeds that all have run; also return a sentence, empty if no seed is left out."""
     seeds = common_seeds(systems.values())
     if not seeds:
         return dict(systems), "No seed has been run by all of these systems."

@@ -87,7 +87,7 @@ def ablation_table(
             text = interval_text(scored.interval(part))
             change = paired.get(f"{full} - {name}", {}).get(part, {}).get(scored.main)
             if change is not None:
-                # Full minus ablation, turned around. 0 - x, because -x can be -0.
+                # `paired` holds full minus ablation, so the sign changes: 0 - x, because -x can be -0.
                 lost, low, high = (0 - change[bound] for bound in ("difference", "high", "low"))
                 text += f" ({lost:+.1f} [{low:+.1f}, {high:+.1f}])"
             cells.append(text)

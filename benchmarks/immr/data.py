@@ -9,12 +9,12 @@ import torch
 
 from tiger_fg_hf.catalog.source import load_catalog
 from tiger_fg_hf.data.boxes import crop_to_box
+from tiger_fg_hf.data.clutter import open_clutter
 from tiger_fg_hf.data.mosaic import MosaicConfig
 from tiger_fg_hf.data.query_synthesis import QuerySynthesisConfig
 from tiger_fg_hf.data.tiger_fg_pairs import TigerFGPairDataset
 from tiger_fg_hf.evaluation.immr import IMMRBenchmark, IMMRConfig, build_immr, load_immr
 from tiger_fg_hf.synthetic.drawn import drawn_catalog
-from tiger_fg_hf.training.recipes.catalogs import build_clutter
 from tiger_fg_hf.training.recipes.tiger_fg.arguments import TigerFGDataArguments
 from tiger_fg_hf.training.recipes.tiger_fg.build import build_catalog, build_pairs
 
@@ -85,8 +85,8 @@ class IMMRData(BenchmarkData[IMMRBenchmark]):
             catalog,
             folder,
             config,
-            query_clutter=build_clutter(clutter, "query", size=side),
-            item_clutter=build_clutter(clutter, "item", size=side),
+            query_clutter=open_clutter(clutter, "query", size=side),
+            item_clutter=open_clutter(clutter, "item", size=side),
         )
 
     def load(self, folder: Path) -> IMMRBenchmark:

@@ -44,7 +44,7 @@ class IMMRSystem(System):
         return CONTRASTIVE if self.losses is None else replace(full, **self.losses)
 
     def start(self, model: TigerFGModel) -> TigerFGModel:
-        """Return its model with the weights of a fresh TIGER-FG model where names agree."""
+        """Return its model, initialized with the weights of a fresh TIGER-FG model where names agree."""
         if self.model is TigerFGModel and not self.config:
             return model
         config = deepcopy(model.config)

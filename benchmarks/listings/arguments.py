@@ -25,7 +25,7 @@ class ListingsArguments(BenchmarkArguments):
     distractor_limit: int | None = field(default=None, metadata={"help": "Use the first rows of --distractors."})
     draw_workers: int = field(default=2, metadata={"help": "Processes that draw the training pairs."})
     keep_models: bool = field(
-        default=False, metadata={"help": "Keep every trained model; default: TGQ-Former's of the first seed."}
+        default=False, metadata={"help": "Keep every trained model; default: only TGQ-Former's of the first seed."}
     )
 
     known = LISTINGS_SYSTEMS

@@ -1,4 +1,4 @@
-r"""The listings benchmark: TGQ-Former's connector and others, item to item, under promotional overlays.
+r"""The listings benchmark: item-to-item retrieval under promotional overlays, with TGQ-Former's connector and others.
 
     python -m benchmarks.listings --output runs/listings --test abo/test.parquet --distractors abo/train.parquet \
         --systems all,ablations examples/recipes/abo-tgq-former.yaml --data abo/train.parquet \
@@ -197,7 +197,7 @@ class Listings(Benchmark):
         return "\n".join(
             [
                 f"- Test benchmark: `{Path(bench.test).name}`, digest `{meta['content']}`: {meta['products']} "
-                f"queries, a pool of {self._pool_size()}, of them {meta['distractor_listings']} "
+                f"queries, a pool of {self._pool_size()}, {meta['distractor_listings']} of them "
                 f"distractors{distractors}, at {setup.data.image_size} px, seed {bench.benchmark_seed}; "
                 f"{meta['left_out']} rows left out. Queries and pool are at the same level, and a seller "
                 f"keeps {' to '.join(f'{share:.0%}' for share in setup.data.keep_words)} of a title's words.",

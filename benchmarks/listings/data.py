@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from tiger_fg_hf.catalog.source import load_catalog
+from tiger_fg_hf.data.clutter import open_clutter
 from tiger_fg_hf.models.modeling_tgq_former import TGQFormerModel
 from tiger_fg_hf.models.processing_tgq_former import TGQFormerProcessor
 from tiger_fg_hf.synthetic.drawn import drawn_catalog
 from tiger_fg_hf.synthetic.overlays import LEVELS, FontSet, Level, default_fonts
-from tiger_fg_hf.training.recipes.catalogs import build_clutter
 from tiger_fg_hf.training.recipes.listings import build_listing_catalog, build_listing_pairs
 from tiger_fg_hf.training.recipes.tgq_former.build import build_tgq_former
 
@@ -72,8 +72,8 @@ class ListingsData(BenchmarkData[ListingBenchmark]):
             folder,
             ListingBenchmarkConfig(seed=bench.benchmark_seed, listings=data.listing_config),
             distractors=distractors,
-            query_clutter=build_clutter(data.clutter, "query", size=data.image_size),
-            pool_clutter=build_clutter(data.clutter, "item", size=data.image_size),
+            query_clutter=open_clutter(data.clutter, "query", size=data.image_size),
+            pool_clutter=open_clutter(data.clutter, "item", size=data.image_size),
             fonts=FontSet(data.fonts) if data.fonts else None,
         )
 

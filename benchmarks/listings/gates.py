@@ -63,7 +63,7 @@ def title_donors(categories: Sequence[str | None], seed: int = 0) -> list[int]:
         ValueError: if there is only one product.
     """
     if len(categories) < 2:
-        raise ValueError("A mismatched title needs two products at least.")
+        raise ValueError("A mismatched title needs at least two products.")
     rng = np.random.default_rng(seed)
     rows = np.arange(len(categories))
     labels = np.array([str(category) for category in categories])

@@ -37,8 +37,8 @@ class TGQFormerConfig(CheckedConfig):
 
     Three things depart from the paper:
 
-    - Metadata queries read the title only. *Paper, read literally:* title, brand and category. The processor decides
-      which fields are rendered as the title.
+    - Metadata queries read the title only. *Paper, read literally:* title, brand and category: the processor's
+      `title_template`.
     - The Q-Former is pre-norm; see `connector_pre_norm`.
     - Before training, [`TGQFormerModel.calibrate_agreement`] standardises `S_title` in the metadata gate. *Paper, read
       literally:* the gate reads the cosine as it is; do not call that method.

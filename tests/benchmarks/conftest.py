@@ -1,4 +1,4 @@
-"""Benchmarks that run in this process: starting Python for each run takes longer than the run."""
+"""Run benchmarks in this process: starting Python for each run takes longer than the run."""
 
 import pytest
 from benchmark_runs import Command, immr_case, listings_case

@@ -1,4 +1,4 @@
-"""TIGER-FG with a part of its item tower changed."""
+"""Variants of TIGER-FG with one part of the item tower changed."""
 
 import pytest
 import torch

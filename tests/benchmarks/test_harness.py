@@ -1,4 +1,4 @@
-"""What every benchmark has from the harness."""
+"""What every benchmark inherits from the harness."""
 
 import json
 import subprocess
@@ -187,7 +187,7 @@ def test_arguments_are_checked_before_anything_is_built(case):
     with pytest.raises(ValueError, match="unknown system 'clip'"):
         parse(["--output", "x", "--systems", "clip"])
     for flag, value in (("--seeds", "0,x"), ("--grid", "1e-3;1e-4")):
-        with pytest.raises(ValueError, match=f"{flag} must be numbers with commas, got '{value}'"):
+        with pytest.raises(ValueError, match=f"{flag} must be numbers separated by commas, got '{value}'"):
             parse(["--output", "x", flag, value])
     setup = parse(["--output", "x", "--max_steps", "7", "--systems", "all,ablations"])
     assert setup.train.max_steps == 7

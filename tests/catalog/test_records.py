@@ -1,4 +1,4 @@
-"""Queries of a catalog: real ones where there are any, and those of other rows synthesised."""
+"""Queries of a catalog: real where they exist, synthesized for the other rows."""
 
 import datasets
 import numpy as np

@@ -93,7 +93,7 @@ def test_encode_and_search(shop, tmp_path):
     assert len(hits) == 3
     assert hits[0]["item_id"] == "001"
     assert hits[0]["score"] >= hits[1]["score"]
-    assert "001" in run(*search).output.splitlines()[0]
+    assert "001" in run(*search).stdout.splitlines()[0]
     with Image.open(shop / "crop.png") as crop:
         whole = f"0,0,{crop.width},{crop.height}"
     assert json.loads(run(*search, "--top-k", 3, "--box", whole, "--json").stdout) == hits

@@ -1,4 +1,4 @@
-"""Cached photos and mattes equal those of the photos at their cached size."""
+"""Cached photos and mattes equal those computed from the photos at the cached size."""
 
 from types import SimpleNamespace
 

@@ -13,7 +13,7 @@ GRAY = ClutterBank([Image.new("RGB", (64, 64), (128, 128, 128))], side=64)
 
 
 def cut_out(color, size=(40, 30), shape="rectangle") -> Product:
-    """Return a shape of one colour at (20, 10) on a white photo, with its matte."""
+    """Return a shape of one color at (20, 10) on a white photo, with its matte."""
     box = (20, 10, 20 + size[0], 10 + size[1])
     photo, alpha = Image.new("RGB", (90, 80), "white"), Image.new("L", (90, 80))
     for image, fill in ((photo, color), (alpha, 255)):

@@ -1,4 +1,4 @@
-"""Synthesised queries: their crops, their cut-outs, and the same query for the same generator state."""
+"""Synthesized queries: their crops, their cut-outs, and the same query for the same generator state."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The text table holds the catalog's records, and the texts that it draws are always wrong for the row."""
+"""The text table holds the catalog's records, and the texts that it draws for a row never fit the row."""
 
 import datasets
 import numpy as np

@@ -57,7 +57,7 @@ def test_queries_of_a_new_connector_read_the_image(connector):
 
 
 def test_post_norm_q_former_is_that_of_blip_2():
-    """Each sublayer's output is normalised, and so are the queries at first."""
+    """Each sublayer's output is normalized, and so are the queries at first."""
     model, inputs = tiny_tgq_model(connector_pre_norm=False), tiny_tgq_inputs()
     q_former, image = model.connector.network.q_former, torch.randn(3, 17, 32)
     assert model.state_dict().keys() == tiny_tgq_model().state_dict().keys()

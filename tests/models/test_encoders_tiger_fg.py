@@ -1,4 +1,4 @@
-"""Backbones: pretrained ones, those out of image-text models, and those that are refused."""
+"""Backbones: pretrained ones, those taken from image-text models, and those that are refused."""
 
 import pytest
 import torch

@@ -27,7 +27,7 @@ def test_an_untrained_item_is_embedded_as_its_image():
 
 @pytest.mark.parametrize("merge_init_zero", [True, False])
 def test_an_untrained_item_without_an_image_is_embedded_by_its_text(merge_init_zero):
-    """A zero vector would rank nothing, and its normalisation has a gradient of 1e12."""
+    """A zero vector would rank nothing, and its normalization has a gradient of 1e12."""
     torch.manual_seed(0)
     model, inputs = TigerFGItemModel(tiny_config("item", merge_init_zero=merge_init_zero)).eval(), tiny_inputs("item")
     mixed = inputs | {"image_mask": torch.tensor([1, 0, 1])}

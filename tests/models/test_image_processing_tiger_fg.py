@@ -38,7 +38,7 @@ def batch():
 
 
 def reference(image, mode):
-    """Resize with PIL and normalise with numpy, as plainly as can be."""
+    """Resize with PIL and normalize with numpy, as plainly as can be."""
     if mode == "pad":
         scale = min(HEIGHT / image.height, WIDTH / image.width)
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))

@@ -32,7 +32,7 @@ def test_save_and_load_gives_equal_outputs(kind, vision, tmp_path):
 @KINDS
 @FAMILIES
 def test_reload_restores_every_weight_and_buffer(kind, vision, tmp_path):
-    """Loading initialises nothing that was saved (transformers #46620)."""
+    """Loading initializes nothing that was saved (transformers #46620)."""
     model = tiny_model(kind, vision)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.no_grad():
@@ -60,7 +60,7 @@ def test_missing_weights_are_initialised_as_configured(kind, vision, tmp_path):
         if fresh.unique().numel() == 1:
             torch.testing.assert_close(parameter, fresh, msg=name)
         elif name.startswith(("vision_model.", "text_model.")):
-            # transformers initialises some modules of CLIP and SigLIP differently inside other models. No checkpoint
+            # transformers initializes some modules of CLIP and SigLIP differently inside other models. No checkpoint
             # of ours lacks them.
             continue
         elif fresh.numel() > 100:

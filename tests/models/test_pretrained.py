@@ -1,4 +1,4 @@
-"""What the models of both families do alike."""
+"""Behavior that the models of both families share."""
 
 import pytest
 import torch

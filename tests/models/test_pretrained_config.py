@@ -1,4 +1,4 @@
-"""What the configurations of both families do alike."""
+"""Behavior that the configurations of both families share."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a processor computes is its identity, not what it has gathered by use."""
+"""The fingerprint of a processor depends on what it computes, not on state gathered by use."""
 
 import pytest
 from encoding_stubs import StubProcessor

@@ -1,4 +1,4 @@
-"""One rendering of a record, whichever way it takes."""
+"""A record renders to the same text on every path."""
 
 import random
 

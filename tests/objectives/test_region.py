@@ -25,16 +25,16 @@ def drawn(box: list[float], grid: tuple[int, int]) -> str:
         # Grids that are not square: the right third, the lower half.
         ([2 / 3, 0.0, 1.0, 1.0], (2, 6), "....##/....##"),
         ([0.0, 0.5, 1.0, 1.0], (4, 2), "../../##/##"),
-        # A patch is inside if its centre is: 0.375 is, 0.125 and 0.625 are not.
+        # A patch is inside if its center is: 0.375 is, 0.125 and 0.625 are not.
         ([0.13, 0.0, 0.62, 1.0], (1, 4), ".#.."),
         ([0.12, 0.0, 0.63, 1.0], (1, 4), "###."),
-        # Edges on a centre: the left edge belongs to the box, the right one does not.
+        # Edges on a center: the left edge belongs to the box, the right one does not.
         ([0.125, 0.0, 0.625, 1.0], (1, 4), "##.."),
         ([0.0, 0.125, 1.0, 0.625], (4, 1), "#/#/./."),
-        # A box between the centres takes the patch that contains its own centre.
+        # A box between the centers takes the patch that contains its own center.
         ([0.3, 0.8, 0.31, 0.81], (4, 4), "..../..../..../.#.."),
         ([0.49, 0.49, 0.5, 0.5], (2, 2), "#./.."),
-        # So does a thin box, in which no row of centres lies.
+        # So does a thin box, in which no row of centers lies.
         ([0.0, 0.26, 1.0, 0.27], (2, 4), "..#./...."),
         # Points at the edges, and boxes beyond them, take one patch.
         ([1.0, 1.0, 1.0, 1.0], (2, 2), "../.#"),

@@ -68,7 +68,7 @@ def test_terms_without_weight_or_inputs_are_skipped():
     assert "second" not in ToyTask(ToyStudent(), ToyWeights(second=0.0))(batch)
     del batch["labels"]
     assert "second" not in ToyTask(ToyStudent())(batch)
-    with pytest.raises(ValueError, match=r"No loss is left to compute: active are {'second': 0.5}, without a teacher"):
+    with pytest.raises(ValueError, match=r"No loss can be computed: active are {'second': 0.5}, without a teacher"):
         ToyTask(ToyStudent(), ToyWeights(first=0.0))(batch)
     with pytest.raises(ValueError, match="active are none"):
         ToyTask(ToyStudent(), ToyWeights(first=0.0, second=0.0))(batch)

@@ -169,7 +169,7 @@ def test_without_teacher():
 def test_a_step_without_any_loss_is_an_error():
     task = task_of(replace(Q2I_ALONE, q2i=0.0, sdd=1.0))
     task.teacher = None
-    with pytest.raises(ValueError, match=r"No loss is left to compute: active are {'sdd': 1.0}, without a teacher"):
+    with pytest.raises(ValueError, match=r"No loss can be computed: active are {'sdd': 1.0}, without a teacher"):
         task(batch_of())
 
 

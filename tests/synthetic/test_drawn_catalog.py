@@ -34,7 +34,7 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 
 def color_shares(picture: Image.Image) -> Counter[str]:
-    """Count the visible pixels of a product by their nearest colour name."""
+    """Count the visible pixels of a product by their nearest color name."""
     array = pixels(picture)
     lab = rgb_to_lab(array[array[..., 3] > 200][:, :3])
     centres = rgb_to_lab(np.array(list(COLORS.values())))

@@ -14,7 +14,7 @@ def test_the_product_is_kept_clear():
     touched = 0
     for seed in range(40):
         drawn = draw_stickers(gray, np.random.default_rng(seed), count=4, box=box)
-        # Watermarks are translucent white; opaque stickers are far from the grey.
+        # Watermarks are translucent white; opaque stickers are far from the gray.
         changed = np.abs(np.asarray(drawn).astype(int) - 128).max(axis=-1) > 62
         x0, y0, x1, y1 = box
         assert changed[y0:y1, x0:x1].sum() <= 0.115 * (x1 - x0) * (y1 - y0)

@@ -186,9 +186,9 @@ def test_lists_of_two_objects_are_not_shared():
 @pytest.mark.parametrize(
     ("method", "sections"),
     [
-        ("tiger-fg", ["Model", "Data", "Synthesis", "Mosaics", "Batches", "Losses", "Optimisation", "Run"]),
-        ("tgq-former", ["Model", "Data", "Synthesis", "Losses", "Optimisation", "Run"]),
-        ("dual-encoder", ["Model", "Data", "Synthesis", "Optimisation", "Run"]),
+        ("tiger-fg", ["Model", "Data", "Synthesis", "Mosaics", "Batches", "Losses", "Optimization", "Run"]),
+        ("tgq-former", ["Model", "Data", "Synthesis", "Losses", "Optimization", "Run"]),
+        ("dual-encoder", ["Model", "Data", "Synthesis", "Optimization", "Run"]),
     ],
 )
 def test_help_has_a_section_for_each_group(method, sections, capsys):

@@ -1,4 +1,4 @@
-"""GradCache: the loss and the gradients of the whole batch, at the memory of a chunk."""
+"""GradCache: the loss and the gradients of the whole batch, in the memory of one chunk."""
 
 import pytest
 import torch

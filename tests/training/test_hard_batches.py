@@ -1,4 +1,4 @@
-"""Orders bring neighbours and rows of one product into one batch, and each row still occurs once per epoch."""
+"""Orders bring neighbors and rows of one product into one batch, and each row still occurs once per epoch."""
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def test_every_epoch_is_a_permutation_of_its_own(options):
 
 
 def share_with_a_neighbour(order: torch.Tensor, neighbours: torch.Tensor) -> float:
-    """Select the rows that share their batch with a neighbour, or with a row whose neighbour they are."""
+    """Select the rows that share their batch with a neighbor, or with a row whose neighbor they are."""
     near = torch.zeros(ROWS, ROWS + 1, dtype=torch.bool)  # the last column stands for -1
     near[torch.arange(ROWS)[:, None], neighbours] = True
     near = (near[:, :-1] | near[:, :-1].T).fill_diagonal_(False)
@@ -84,7 +84,7 @@ def test_rows_of_one_product_are_adjacent():
 
 
 def test_neighbours_bring_their_products():
-    """Row 0 and its neighbour 2, each with the other listing of its product, fill the batch."""
+    """Row 0 and its neighbor 2, each with the other listing of its product, fill the batch."""
     ids, neighbours = torch.tensor([5, 5, 6, 6]), torch.tensor([[2], [3], [0], [1]])
     assert sorted(HardBatchOrder(4, 4, neighbours=neighbours, item_ids=ids)(0).tolist()) == [0, 1, 2, 3]
     ids, neighbours = ids.repeat(2) + 10 * (torch.arange(8) // 4), torch.cat([neighbours, neighbours + 4])

@@ -111,7 +111,7 @@ def test_blank_long_and_unencodable_texts_are_no_obstacle():
     [
         ([], "no text"),
         (["", " "], "no text"),
-        ("one string", "single one"),
+        ("one string", "single string"),
         ([None, "a"], r"texts\[0\] must be a string, got NoneType"),
         (["a", 3], r"texts\[1\] must be a string, got int"),
     ],

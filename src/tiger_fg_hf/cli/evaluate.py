@@ -21,6 +21,9 @@ def evaluate(
         typer.Option(help="Query photos with the item_id they show. Default: crops synthesized from the listings."),
     ] = None,
     query_columns: Annotated[str | None, typer.Option(help="Names of the query photos' columns.")] = None,
+    clutter: Annotated[
+        str | None, typer.Option(help="Background photos for synthesized queries. Default: drawn backgrounds.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Number of listings. Default: all, or 500 if drawn.")] = None,
     workers: Workers = 0,
     seed: Annotated[int, typer.Option(help="Seed of synthesized queries and of the intervals.")] = 0,
@@ -36,6 +39,7 @@ def evaluate(
         columns=columns,
         queries=queries,
         query_columns=query_columns,
+        clutter=clutter,
         limit=limit,
         num_workers=workers,
         show_progress=not json,

@@ -25,9 +25,10 @@ def search(
     """Find the listings of a cropped product: prints item ids with their cosine similarity, best first."""
     import torch
 
-    from .. import TigerFGProcessor, TigerFGQueryModel
     from ..catalog.search import search as search_embeddings
     from ..catalog.shards import load_embeddings
+    from ..models.modeling_tiger_fg import TigerFGQueryModel
+    from ..models.processing_tiger_fg import TigerFGProcessor
 
     catalog = load_embeddings(embeddings)
     processor = TigerFGProcessor.from_pretrained(model)

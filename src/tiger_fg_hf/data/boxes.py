@@ -41,7 +41,7 @@ def map_box(
 
 
 def crop_to_box(image: Image.Image, box: Sequence[float] | None) -> Image.Image:
-    """Crop an image to a box `[x0, y0, x1, y1]` in pixels, rounded outwards; without a box, return all of it.
+    """Crop an image to a box `[x0, y0, x1, y1]` in pixels, rounded outward; without a box, return all of it.
 
     Example:
         >>> from PIL import Image
@@ -53,7 +53,7 @@ def crop_to_box(image: Image.Image, box: Sequence[float] | None) -> Image.Image:
 
 
 def scale_box(box: list[float] | None, scale: tuple[float, float]) -> list[float] | None:
-    """Multiply the sides of a box `[x0, y0, x1, y1]` by factors of x and y."""
+    """Scale a box `[x0, y0, x1, y1]` by one factor for x and one for y."""
     return None if box is None else [side * scale[index % 2] for index, side in enumerate(box)]
 
 

@@ -20,14 +20,14 @@ from .text_table import TextTable
 
 @dataclass
 class ListingPhoto:
-    """The photo of a listing, RGB, the product's box in its pixels, and its matte once it is known."""
+    """A listing's RGB photo, the product's box in its pixels, and its matte once computed."""
 
     image: Image.Image
     box: list[float] | None
     matte: np.ndarray | Literal["find"] | None = "find"
 
     def find_matte(self) -> np.ndarray | None:
-        """Return the matte, found on the first call."""
+        """Return the matte, computed on the first call."""
         if isinstance(self.matte, str):
             self.matte = object_matte(self.image, self.box)
         return self.matte
@@ -84,7 +84,7 @@ class CatalogPairDataset(torch.utils.data.Dataset):
         return load_photo(self.catalog[row][column], box, name=f"{self.name(row)}, {column}")
 
     def name(self, row: int) -> str:
-        """Return how messages name a row."""
+        """Return the name of a row in messages."""
         return f"row {row} (item {self.texts[row]['item_id']!r})"
 
     def cache_photos(self, max_side: int) -> None:
@@ -104,11 +104,13 @@ class CatalogPairDataset(torch.utils.data.Dataset):
         return ListingPhoto(Image.fromarray(photo), box, self.cache.matte(place))
 
     def stream(self, *numbers: int, key: Sequence[int] = ()) -> np.random.Generator:
-        """Return the generator of the seed and some numbers; different keys give independent streams."""
+        """Return a generator for the dataset's seed and `numbers`; different keys give independent streams."""
         return np.random.default_rng(np.random.SeedSequence([self.seed, *numbers], spawn_key=tuple(key)))
 
     def split_key(self, key: int | Sequence[Any]) -> tuple[int, int, tuple[int, ...] | None]:
-        """Split a key, a row or `(epoch, row)` or `(epoch, row, group)`, into its parts, with rows from 0.
+        """Split a key into epoch, row and group.
+
+        A key is a row, `(epoch, row)` or `(epoch, row, group)`. Negative rows count from the end.
 
         Raises:
             IndexError: If there is no such row.

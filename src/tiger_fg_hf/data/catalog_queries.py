@@ -1,4 +1,4 @@
-"""Query photos of a whole catalog, synthesised where it has none."""
+"""Query photos of a whole catalog, synthesized where it has none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _QUERY_JPEG_QUALITY = 95
 def synthesize_queries(
     catalog: Dataset | PairedCatalog, synthesizer: QuerySynthesizer, *, seed: int
 ) -> list[dict[str, Any]]:
-    """Return one query for each row: its own `query_image`, or else a synthesised one as JPEG bytes.
+    """Return one query for each row: its own `query_image`, or else a synthesized one as JPEG bytes.
 
     Args:
         catalog: From `load_catalog` or `pair_queries`, not streamed.

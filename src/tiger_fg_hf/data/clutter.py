@@ -14,6 +14,8 @@ from ..synthetic.backdrops import Backgrounds, DrawnClutter
 
 # Seed of the split of clutter photos into pools; a constant, so that every run and process agrees on it.
 _POOL_SEED = 20_240_607
+# Backgrounds smaller than this lose their details.
+_SMALLEST_SIDE = 96
 
 
 def clutter_pool(
@@ -21,7 +23,7 @@ def clutter_pool(
 ) -> datasets.Dataset:
     """Return one of two disjoint parts of the clutter photos, the same in every run.
 
-    A background that a query and an item share would give their match away. Queries therefore draw from `"query"`
+    A background shared by a query and an item would reveal that they match. Queries therefore draw from `"query"`
     only, and mosaics of items from `"item"` only.
 
     Args:
@@ -44,7 +46,7 @@ class ClutterBank:
 
     Args:
         images: Rows of a dataset with an `image` column, or anything that `load_photo` reads. They are cropped to
-            a square from the centre.
+            a square from the center.
         side: Side of a kept photo in pixels.
 
     Attributes:
@@ -84,7 +86,27 @@ class ClutterBank:
 
 
 def as_backgrounds(clutter: Backgrounds | Iterable[Any] | None) -> Backgrounds:
-    """Return backgrounds as they are, a `ClutterBank` of images, or without any `DrawnClutter`."""
+    """Return `clutter` if it already is a source of backgrounds, else a `ClutterBank`; `DrawnClutter` for None."""
     if clutter is None:
         return DrawnClutter()
     return clutter if isinstance(clutter, Backgrounds) else ClutterBank(clutter)
+
+
+def open_clutter(source: str | None, pool: Literal["query", "item"], *, size: int) -> ClutterBank | None:
+    """Read backgrounds from one of the two disjoint pools of a source of photos; see `clutter_pool`.
+
+    Args:
+        source: A parquet file, a folder or a Hub id of photos without item ids; None for drawn backgrounds.
+        pool: Which of the two pools.
+        size: Side of the pictures that the backgrounds are for, in pixels.
+
+    Returns:
+        The photos, or None if `source` is None.
+    """
+    if source is None:
+        return None
+    if source.endswith(".parquet"):
+        photos = datasets.load_dataset("parquet", data_files=source, split="train")
+    else:
+        photos = datasets.load_dataset(source, split="train")
+    return ClutterBank(clutter_pool(photos, pool), side=max(size, _SMALLEST_SIDE))

@@ -15,7 +15,7 @@ class DrawConfig:
 
     A field that ends in `_probability` must be in [0, 1], and a `Range` must be `(low, high)`. A number, or both ends
     of a range, must lie in the interval that the field's type is annotated with, as in `Annotated[Range, "(0, 1]"]`,
-    where a round bracket leaves the end out.
+    where a parenthesis excludes the end.
 
     Raises:
         ValueError: If a setting is out of bounds; the message names it.

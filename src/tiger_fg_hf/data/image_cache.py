@@ -12,14 +12,14 @@ from PIL import Image
 from .boxes import scale_box
 from .matte import object_matte
 
-# Number of listings from whose size that of all is estimated.
+# Number of listings from which the memory for all of them is estimated.
 _SAMPLE = 256
 
 
 class ImageCache:
     """Decoded photos and their mattes in two flat arrays.
 
-    Workers share the arrays, whereas a list of images would be copied, page by page, into every worker.
+    Workers share the arrays; a list of images would be copied, page by page, into every worker.
 
     Args:
         listings: For each listing the RGB photo and its box `[x0, y0, x1, y1]` in pixels, or None.
@@ -50,7 +50,7 @@ class ImageCache:
             if len(starts) == _SAMPLE and (needed := (len(pixels) + len(alphas)) * total // _SAMPLE) > free:
                 raise MemoryError(
                     f"{total:,} decoded photos take about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
-                    "with cache_decoded off they are read from the catalog each time"
+                    "turn cache_decoded off to read them from the catalog each time"
                 )
         self._pixels = np.frombuffer(pixels, np.uint8)
         self._alphas = np.frombuffer(alphas, np.uint8)

@@ -1,4 +1,4 @@
-"""Texts of further listings: fewer words, in another order, with promotional ones added."""
+"""Texts of further listings: fewer words, in another order, with promotional words added."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def rewrite(
     Args:
         text: Record of `title`, `category` and `attributes`.
         rng: The only source of randomness.
-        keep_words: Range of the share of the title's words that are kept, at least one; also of the parts or words of
-            an attribute that has more than three.
-        move_words: By up to about how many places a word moves.
+        keep_words: Range of the share of the title's words to keep, at least one word. Attributes with more than three
+            parts or words are thinned in the same way.
+        move_words: Approximate largest number of places that a word moves.
         keep_attributes: Range of the share of the attributes that are kept.
         drop_category_probability: How often the category is left out.
 

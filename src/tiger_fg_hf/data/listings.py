@@ -31,8 +31,8 @@ class ListingConfig(DrawConfig):
         size: Side of the square picture in pixels.
         cut_out_probability: How often the product is cut out of a white background, where that is possible, and put
             on another backdrop. Otherwise the photo is cropped or scaled.
-        white_weight: How often that backdrop is white, relative to the other weights.
-        plain_weight: How often it is of one colour.
+        white_weight: How often the backdrop of a cut-out is white, relative to the other weights.
+        plain_weight: How often it is of one color.
         gradient_weight: How often it is a gradient.
         clutter_weight: How often it is clutter.
         area: Area of a cut-out's box as a share of the picture, drawn log-uniformly. It stays smaller where it would
@@ -44,7 +44,7 @@ class ListingConfig(DrawConfig):
         crop: Side of the window that a photo is cropped to, as a share of its shorter side. The product's box is never
             cut.
         inset_probability: How often a photo is put on a white or plain card instead.
-        inset: Side of the photo there, as a share of the picture's side.
+        inset: Side of the photo on that card, as a share of the picture's side.
         flip_probability: How often the product is mirrored left to right.
         relight_probability: How often the following four apply.
         brightness: Factor; 1 changes nothing.
@@ -53,9 +53,9 @@ class ListingConfig(DrawConfig):
         temperature: Gain of red and loss of blue; 0 changes nothing.
         jpeg_probability: How often the photo is JPEG-compressed, before overlays are drawn on it.
         jpeg_quality: Quality of the compression, from 1 to 100.
-        keep_words: Share of the title's words that are kept, at least one; also of the parts or words of an attribute
-            that has more than three.
-        move_words: By up to about how many places a word moves.
+        keep_words: Share of the title's words to keep, at least one word. Attributes with more than three parts or
+            words are thinned in the same way.
+        move_words: Approximate largest number of places that a word moves.
         keep_attributes: Share of the attributes that are kept.
         drop_category_probability: How often the category is left out.
         promotional_words: Whether levels add words to titles: one for "light", two to four for "heavy".
@@ -120,12 +120,12 @@ class Listing(NamedTuple):
 class ListingSynthesizer:
     """Make another listing of a product from its photo and text.
 
-    Photo, text and promotions are drawn from generators of their own. Listings of one generator state at different
+    Photo, text and promotions use separate random generators. Listings made from the same generator state at different
     levels therefore differ only in overlays and promotional words.
 
     Args:
         config: Probabilities and ranges; the defaults of `ListingConfig` if None.
-        clutter: Photos behind cut-outs, such as a `ClutterBank`, or images to make one of. Without any they are drawn.
+        clutter: Photos behind cut-outs, a `ClutterBank` or images to build one from; drawn if None.
         fonts: Fonts of the overlays' text; `default_fonts()` if None.
 
     Example:
@@ -179,7 +179,7 @@ class ListingSynthesizer:
             level: Level of the overlays; "clean" has none.
             rng: The only source of randomness; three numbers are drawn from it at every level.
             box: `[x0, y0, x1, y1]` of the product in pixels of `image`, or None.
-            matte: Result of `object_matte(image, box)` where it is known, which saves the time to find it.
+            matte: Result of `object_matte(image, box)`, if already computed.
             title_level: Level of the promotional words in the title; `level` by default.
 
         Raises:
@@ -199,7 +199,7 @@ class ListingSynthesizer:
             keep_attributes=self.config.keep_attributes,
             drop_category_probability=self.config.drop_category_probability,
         )
-        # Each level has a generator of its own: heavy overlays are not light ones with more added.
+        # Each level has its own generator: heavy overlays are not light ones with more added.
         rng = np.random.default_rng([of_promotions, LEVELS.index(level)])
         promotion = draw_promotions(photo, level, rng, box=place, fonts=self.fonts)
         if self.config.promotional_words and record["title"]:
@@ -217,7 +217,7 @@ class ListingSynthesizer:
 
         Args:
             image: The product's photo, RGB.
-            box: `[x0, y0, x1, y1]` of the product in its pixels, or None.
+            box: `[x0, y0, x1, y1]` of the product in pixels of `image`, or None.
             matte: Result of `object_matte(image, box)`, or `"find"`.
             rng: The only source of randomness.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageFilter
 
-# The flood runs on a photo of this size: the silhouettes of small queries need no more detail.
+# The flood fill runs on a photo scaled to this size: small queries need no more detail.
 _WORK_SIDE = 160
 # Darkest channel and widest spread between channels that still count as white background (8-bit, with JPEG noise).
 _WHITE_MIN = 238
@@ -21,7 +21,7 @@ _BORDER_SHARE = 0.6
 # An enclosed area is a gap (the hole of a ring, the space between legs) when it is wide and flat, pure white.
 _GAP_MIN = 251
 _GAP_RADIUS = 4
-# Off-white pixels are object only where they connect to pixels at least this dark, or this colourful.
+# Off-white pixels are object only where they connect to pixels at least this dark, or this colorful.
 _SOLID_MAX = 205
 _SOLID_SPREAD = 30
 # The cut must follow an edge: along most of it, something within two pixels inside is darker than this.
@@ -30,7 +30,7 @@ _MAX_WEAK_EDGE = 0.3
 # Pixels up to this far from the background may be mixed with it; from this share of darkness on they are all object.
 _RIM = 2
 _FULL_SHARE = 0.7
-# Outside these shares of the photo a matte has failed: it cuts out nothing, or leaves hardly anything.
+# A matte outside these shares of the photo has failed: it keeps hardly anything, or removes hardly anything.
 _MIN_OBJECT_SHARE = 0.015
 _MAX_OBJECT_SHARE = 0.985
 # A shadow flood that takes more than this share of the object has leaked into a pale product.
@@ -42,7 +42,7 @@ VISIBLE_ALPHA = 32
 def object_matte(image: Image.Image, box: Sequence[float] | None = None) -> np.ndarray | None:
     """Cut the object of a studio photo out of its white background.
 
-    White pixels connected to the border are background. So are the soft grey shadow next to them, wide flat white
+    White pixels connected to the border are background. So are the soft gray shadow next to them, wide flat white
     gaps that the object encloses, and pale specks that touch nothing solid; a large pure-white label counts as such a
     gap. The edge is feathered and lies about half a pixel inside the silhouette, so that no white rim shows on a dark
     background.
@@ -200,7 +200,7 @@ def _flood_from(seeds: np.ndarray, allowed: np.ndarray) -> np.ndarray:
 
 
 def _run_numbers(allowed: np.ndarray) -> np.ndarray:
-    """Number the horizontal runs of True in a mask `[H, W]`; pixels outside a run have the number of some run."""
+    """Number the horizontal runs of True in a mask `[H, W]`; pixels outside all runs get the number of an arbitrary run."""
     starts = allowed.copy()
     starts[:, 1:] &= ~allowed[:, :-1]
     return np.cumsum(starts.ravel(), dtype=np.intp).reshape(allowed.shape)

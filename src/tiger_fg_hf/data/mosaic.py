@@ -31,9 +31,9 @@ class MosaicConfig(DrawConfig):
 
     Attributes:
         size: Side of the square canvas in pixels.
-        area: Area of a product's box as a share of the canvas, drawn log-uniformly. Where the products do not fit,
-            those above the lower bound shrink, and then all of them. A long thin product may stay smaller, to fit the
-            canvas.
+        area: Area of a product's box as a share of the canvas, drawn log-uniformly. If the products do not fit,
+            those above the lower bound shrink first, then all of them. A long, thin product may be smaller, to fit
+            the canvas.
         max_overlap: Largest share of a product's box that the boxes of the others cover together.
         flip_probability: How often a product is mirrored left to right.
         rotation_probability: How often a cut-out is rotated.
@@ -96,12 +96,11 @@ class Mosaic:
 
 
 class MosaicComposer:
-    """Paste products on a background at any place, size and order, with bounded overlap.
+    """Paste products on a background with random places, sizes and order, and bounded overlap.
 
     Args:
         config: Sizes, bounds and probabilities; the defaults of `MosaicConfig` if None.
-        clutter: Backgrounds, such as a `ClutterBank` of the `"item"` pool of `clutter_pool`. Without any they are
-            drawn.
+        clutter: Backgrounds, such as a `ClutterBank` of the `"item"` pool of `clutter_pool`; drawn if None.
 
     Example:
         >>> import numpy as np
@@ -177,7 +176,7 @@ class MosaicComposer:
             areas = np.where(can_shrink, np.maximum(shrunk, smallest), areas) if can_shrink.any() else shrunk
 
     def _try_places(self, sides: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-        """Place boxes of (width, height) `sides` in turn, large ones first; None if one finds no place."""
+        """Place boxes of (width, height) `sides` in turn, large ones first; return None if one does not fit."""
         areas = sides.prod(axis=1)
         order = np.argsort(-areas, kind="stable")
         boxes = np.zeros((len(sides), 4), int)
@@ -228,7 +227,7 @@ class _Piece:
         image: RGB for a rectangle; for a cut-out RGBa, which is premultiplied, as resampling needs it.
         flip: Whether to mirror it after the rotation.
         angle: Rotation in radians.
-        low: Upper left corner (x, y) of the window, in pixels of `image` from its centre.
+        low: Upper left corner (x, y) of the window, in pixels of `image` from its center.
         extent: Width and height of the window, in pixels of `image`.
     """
 
@@ -271,7 +270,7 @@ class _Piece:
 
 
 def _rotated_extent(visible: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bounds (x, y) of the visible pixels after a rotation about the centre by `angle` radians."""
+    """Return the bounds (x, y) of the visible pixels after a rotation about the center by `angle` radians."""
     height, width = visible.shape
     if not angle:
         return np.array([-width / 2, -height / 2]), np.array([width / 2, height / 2])

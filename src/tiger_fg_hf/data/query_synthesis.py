@@ -18,13 +18,13 @@ from .clutter import as_backgrounds
 from .draws import DrawConfig, Range
 from .matte import object_matte
 
-# A photo is scaled down first, against aliasing, when a cut-out would shrink it by more than this.
+# A photo is scaled down first, to avoid aliasing, if the cut-out would shrink it by more than this factor.
 _MAX_MINIFICATION = 1.5
 
 
 @dataclass(frozen=True)
 class QuerySynthesisConfig(DrawConfig):
-    """How queries are synthesised. Ranges are drawn from uniformly; probabilities are in [0, 1].
+    """How queries are synthesized. Ranges are drawn from uniformly; probabilities are in [0, 1].
 
     Attributes:
         size: Longer side of a query in pixels; the shorter side follows the crop.
@@ -37,7 +37,7 @@ class QuerySynthesisConfig(DrawConfig):
         rotation_probability: How often a cut-out is rotated.
         rotation: Largest rotation either way, in degrees.
         perspective_probability: How often the corners of a cut-out move.
-        perspective: By up to which share of the crop's sides they move.
+        perspective: Largest share of the crop's sides by which they move.
         shadow_probability: How often a cut-out casts a shadow on the clutter.
         shadow_strength: How dark that shadow is, in [0, 1].
         harmonize: How far a cut-out takes over the brightness and tint of the clutter, from 0 to 1.
@@ -142,7 +142,7 @@ class QuerySynthesizer:
 
     Args:
         config: Probabilities and ranges; the defaults of `QuerySynthesisConfig` if None.
-        clutter: Backgrounds, such as a `ClutterBank`, or images to make one of. Without any they are drawn.
+        clutter: Backgrounds, such as a `ClutterBank`, or images to build one from; drawn if None.
 
     Example:
         >>> import numpy as np
@@ -170,14 +170,14 @@ class QuerySynthesizer:
         rng: np.random.Generator,
         matte: np.ndarray | Literal["find"] | None = "find",
     ) -> Image.Image:
-        """Synthesise one query.
+        """Synthesize one query.
 
         Args:
             image: The listing photo, RGB.
             box: `[x0, y0, x1, y1]` of the object in pixels of `image`. Without it, the object is what stands out from
                 a white background, or else the whole photo.
             rng: The only source of randomness: the same photo and generator state give the same query.
-            matte: Result of `object_matte(image, box)` where it is known, which saves the time to find it.
+            matte: Result of `object_matte(image, box)`, if already computed.
 
         Returns:
             An RGB image whose longer side is `config.size` pixels.
@@ -234,7 +234,7 @@ class QuerySynthesizer:
             left, top, right, bottom = rng.uniform(*config.margin, size=4)
             return (x0 - left * width, y0 - top * height, x1 + right * width, y1 + bottom * height)
         coverage = rng.uniform(*config.coverage)
-        # No side may be longer than the object's, and their product is the coverage: that bounds the jitter.
+        # No side may exceed the object's, and the product of the sides is the coverage; this bounds the jitter.
         jitter = min(config.aspect_jitter, -0.5 * math.log(coverage))
         stretch = math.exp(rng.uniform(-jitter, jitter))
         shown_width, shown_height = width * math.sqrt(coverage) * stretch, height * math.sqrt(coverage) / stretch

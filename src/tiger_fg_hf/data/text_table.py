@@ -17,7 +17,7 @@ _KEPT = ("item_id", "title", "category", "attributes", "box")
 class TextTable:
     """Records of a catalog without their images, in one flat array.
 
-    Workers share the array, whereas objects would be copied, page by page, into every worker.
+    Workers share the array; separate objects would be copied, page by page, into every worker.
 
     Args:
         catalog: From `load_catalog` or `pair_queries`, not streamed.
@@ -78,8 +78,8 @@ class TextTable:
     def draw_others(self, row: int, count: int, rng: np.random.Generator) -> list[int]:
         """Draw rows whose text is wrong for a row.
 
-        They are rows of another known category, or for a row without category any rows with a title; never rows of
-        the same item or with the same title.
+        These are rows of another known category or, for a row without a category, any rows with a title. They never
+        share the item or the title of `row`.
 
         Args:
             row: The row.

@@ -31,13 +31,14 @@ class TGQFormerPairDataset(CatalogPairDataset):
             boxes are used where there are any.
         synthesizer: Makes the listings; `ListingSynthesizer()` if None.
         seed: Base seed, 0 or more.
-        level_shares: How often a listing is of each level, relative to each other; equal shares if None.
-        cache_decoded: Keep all photos decoded in memory that forked workers share, no larger than `cache_max_side`.
+        level_shares: Relative frequency of each level of overlays; equal if None.
+        cache_decoded: Keep all decoded photos, no larger than `cache_max_side`, in memory that forked workers share.
         cache_max_side: Longer side of a cached photo in pixels.
-        first_alone: Make only the first listing of each pair, with promotional words of a level of their own.
-            Otherwise an image-text encoder would match overlays with such words instead of pictures with products.
-        wrong_titles: Share of the listings, in [0, 1], that get the title of a product of another category, so that a
-            model learns that titles may contradict pictures. A listing keeps its title if there is no other category.
+        first_alone: Make only the first listing of each pair, and draw the level of the promotional words in its title
+            independently. Otherwise an image-text encoder would learn to match overlays with these words.
+        wrong_titles: Share of the listings, in [0, 1], that get the title of a product of another category (any other
+            product, for a product without category), so that a model learns that titles may contradict pictures. A
+            listing keeps its title if there is no such product.
 
     Raises:
         TypeError: If the catalog is streamed.
@@ -70,15 +71,15 @@ class TGQFormerPairDataset(CatalogPairDataset):
     def __getitem__(self, key: int | Sequence[Any]) -> dict[str, Any]:
         """Return the pair of row `key`, of `(epoch, row)`, or of `(epoch, row, group)`.
 
-        A row alone is of epoch 0. A group, the rows that share a mosaic in TIGER-FG's pairs, has no effect here.
+        A row without an epoch belongs to epoch 0. Groups, which share a mosaic in TIGER-FG's pairs, have no effect.
 
         Returns:
             - `item_id`: str
             - `category`: str or None
             - `row`: int
-            - `images`: Two RGB images, or one.
-            - `texts`: As many records of `title`, `category` and `attributes`.
-            - `levels`: As many levels.
+            - `images`: One RGB image per listing: two, or one with `first_alone`.
+            - `texts`: The record of each listing: `title`, `category` and `attributes`.
+            - `levels`: The level of each listing.
 
         Raises:
             IndexError: If there is no such row.

@@ -22,7 +22,7 @@ _MOSAIC_STREAM, _HARD_TEXT_STREAM = 1, 2
 
 @dataclass(frozen=True)
 class ItemAugmentation:
-    """Light variation of the listing photo in training.
+    """Slight random crop and mirroring of the listing photo in training.
 
     Attributes:
         crop_probability: How often the photo loses a strip at its sides; the object's box is never cut.
@@ -114,8 +114,8 @@ class TigerFGPairDataset(CatalogPairDataset):
         self.num_hard_texts = num_hard_texts
         if num_hard_texts and not self.texts.has_contrast:
             raise ValueError(
-                "num_hard_texts: hard texts are of other categories, or of other titles where categories are unknown, "
-                "and the catalog has only one"
+                "num_hard_texts: hard texts come from other categories, or from other titles where categories are "
+                "unknown, but the catalog has only one"
             )
         if cache_decoded:
             self.cache_photos(cache_max_side)
@@ -123,8 +123,8 @@ class TigerFGPairDataset(CatalogPairDataset):
     def __getitem__(self, key: int | Sequence[Any]) -> dict[str, Any]:
         """Return the pair of row `key`, of `(epoch, row)`, or of `(epoch, row, group)`.
 
-        A row alone is of epoch 0. The epoch is part of the key, because workers that fetch ahead could not agree on a
-        state. A group is a tuple of rows, including `row`, that share one mosaic as their item picture; their
+        A row without an epoch belongs to epoch 0. The epoch is part of the key because workers that fetch ahead cannot
+        share a counter. A group is a tuple of rows, including `row`, that share one mosaic as their item picture; their
         categories should differ.
 
         Returns:

@@ -11,7 +11,7 @@ import torch
 from ..catalog.records import CatalogRecords, has_every_query
 from ..catalog.source import load_catalog
 from ..data.catalog_queries import synthesize_queries
-from ..data.clutter import ClutterBank
+from ..data.clutter import open_clutter
 from ..data.query_synthesis import QuerySynthesisConfig, QuerySynthesizer
 from ..models.modeling_tiger_fg import TigerFGModel
 from ..models.processing_tiger_fg import TigerFGProcessor
@@ -32,7 +32,7 @@ def evaluate_checkpoint(
     columns: ColumnMapping = None,
     queries: str | Path | None = None,
     query_columns: ColumnMapping = None,
-    clutter: ClutterBank | None = None,
+    clutter: str | None = None,
     layout: Literal["clean", "clutter", "mixed"] = "mixed",
     limit: int | None = None,
     without_text: bool = False,
@@ -43,8 +43,8 @@ def evaluate_checkpoint(
 ) -> RetrievalResult:
     """Measure how well crops find their listings.
 
-    The queries are the photos of `queries`, else the column `query_image` of the items if it is complete. Otherwise,
-    missing queries are synthesized from the listings. Runs on the GPU if there is one.
+    The queries are the photos of `queries`, or else the column `query_image` of the items. Missing queries are
+    synthesized from the listings. Runs on the GPU if there is one.
 
     Args:
         checkpoint: Hub id or folder of a [`TigerFGModel`], or a model and its processor.
@@ -52,7 +52,7 @@ def evaluate_checkpoint(
         columns: columns of the items; default: the mapping that the processor was trained with.
         queries: folder, file or Hub id of query photos with item ids.
         query_columns: columns of `queries`.
-        clutter: backgrounds of synthesized queries; default: drawn backgrounds.
+        clutter: folder, parquet file or Hub id of background photos for synthesized queries; default: drawn ones.
         layout: layout of drawn listings.
         limit: number of listings to use; default: all, or 500 if drawn.
         without_text: leave the text of the listings out.
@@ -89,7 +89,9 @@ def evaluate_checkpoint(
         query_rows = CatalogRecords(items)
     else:
         side = (processor.query_size or processor.image_processor.size)["height"]
-        synthesizer = QuerySynthesizer(QuerySynthesisConfig.preset("default", size=side), clutter)
+        synthesizer = QuerySynthesizer(
+            QuerySynthesisConfig.preset("default", size=side), open_clutter(clutter, "query", size=side)
+        )
         query_rows = synthesize_queries(items, synthesizer, seed=seed)
     item_rows: Sequence[Mapping[str, Any]] = CatalogRecords(items)
     if without_text:

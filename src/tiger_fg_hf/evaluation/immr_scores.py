@@ -79,7 +79,7 @@ def score_immr(
     """Embed queries and both galleries, and rank each query's product with several texts of the items.
 
     The texts are those of `TEXTS`: the item's own, none, its category alone, and another product's. Every picture and
-    every distinct text is encoded once; texts are exchanged after the encoders.
+    every distinct text is encoded once; texts are exchanged after encoding.
 
     Args:
         model: a [`TigerFGModel`], or a model with the same methods. A model that ignores text is ranked with `"own"`
@@ -275,7 +275,7 @@ class _EncodedTexts:
         self._tokens: dict[str, torch.Tensor] = {}
 
     def encode(self, texts: Sequence[str]) -> bool:
-        """Encode the new ones of some texts; return whether the model reads text."""
+        """Encode the texts that are new; return whether the model reads text."""
         # Sorted by length, to reduce padding.
         new = sorted({text for text in texts if text} - self._tokens.keys(), key=lambda text: (len(text), text))
         for start in range(0, len(new), self.batch_size):

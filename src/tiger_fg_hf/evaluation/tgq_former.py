@@ -18,7 +18,7 @@ HITS = (1, 10, 100)
 
 @dataclass(frozen=True)
 class EmbeddedListings:
-    """Embeddings of N listings, and what the connector did.
+    """Embeddings of N listings, with the agreement of picture and title and the gates.
 
     Attributes:
         embeds: `[N, D]` float32, L2-normalized.

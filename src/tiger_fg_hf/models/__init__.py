@@ -1,1 +1,1 @@
-"""What the networks are; imports nothing else of this package."""
+"""Networks, their configurations and processors; imports nothing else from this package."""

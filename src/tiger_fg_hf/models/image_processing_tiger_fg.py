@@ -1,4 +1,4 @@
-"""Image processor of TIGER-FG (torchvision backend): resizes images of one shape together, on CPU or accelerator."""
+"""Image processor of TIGER-FG (torchvision backend): resizes images of the same shape together, on CPU or accelerator."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ from .image_processing_pil_tiger_fg import (
 
 
 class TigerFGImageProcessorTorchvisionKwargs(TigerFGImageProcessorKwargs, total=False):
-    r"""Options of the torchvision backend in addition to those of both backends; per call only, never saved.
+    r"""Options that only the torchvision backend has; given per call, never saved.
 
     device (`str` or `torch.device`, *optional*):
-        Device that resizes and normalises; `pixel_values` stay there.
+        Device on which to resize and normalize; `pixel_values` stay there.
     disable_grouping (`bool`, *optional*):
-        Whether to process images one by one instead of all images of one shape together. By default on CPU only.
+        Whether to process images one by one instead of grouping those of the same shape. By default, only on CPU.
     """
 
     device: str | torch.device | None
@@ -34,7 +34,7 @@ class TigerFGImageProcessorTorchvisionKwargs(TigerFGImageProcessorKwargs, total=
 class TigerFGImageProcessor(TigerFGImageProcessorOptions, TorchvisionBackend):
     """Image processor of TIGER-FG, torchvision backend.
 
-    It decodes exactly as [`TigerFGImageProcessorPil`] does. Resized pixels differ by 3 of 255 levels at most.
+    Decodes exactly as [`TigerFGImageProcessorPil`] does. Resized pixels differ by at most 3 of 255 levels.
 
     Args:
         **kwargs: Any of [`TigerFGImageProcessorKwargs`].

@@ -1,10 +1,10 @@
-"""The patch grid of a picture, and which of its patches lie in a box."""
+"""The patch grid of a picture, and the patches inside a box."""
 
 import torch
 
 
 def patch_centres(grid: tuple[int, int], device: torch.device | None = None) -> torch.Tensor:
-    """Return the centres of the patches of a grid, row by row.
+    """Return the centers of the patches of a grid, row by row.
 
     Args:
         grid: Rows h and columns w.
@@ -27,7 +27,7 @@ def patch_centres(grid: tuple[int, int], device: torch.device | None = None) -> 
 
 
 def patches_in_boxes(boxes: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """Find the patches whose centres lie in each box, and the patch that holds the centre of the box.
+    """Find the patches whose centers lie in each box, and the patch that holds the center of the box.
 
     Args:
         boxes: `[B, 4]`, x0, y0, x1, y1 as shares of width and height, in [0, 1].

@@ -1,4 +1,4 @@
-"""The identity of a processor: a hash of everything that decides its outputs, and of nothing else."""
+"""The identity of a processor: a hash of everything that determines its outputs, and of nothing else."""
 
 import hashlib
 import json
@@ -35,15 +35,15 @@ _TOKENIZER_OPTIONS = (
 
 
 def processor_fingerprint(processor: Any) -> str:
-    """Hash what a processor computes: its options, templates, image options, vocabularies and normalisers.
+    """Hash what a processor computes: its options, templates, image options, vocabularies and normalizers.
 
-    Two processors with equal fingerprints give equal outputs for equal inputs. The state that a processor gathers by
-    use (tokenizers keep the truncation and padding of the last call), its path and the code saved with it do not
-    count, so the fingerprint stays the same after use and after saving and loading.
+    Two processors with equal fingerprints give equal outputs for equal inputs. State left by
+    earlier calls (tokenizers keep the truncation and padding of the last call), the path, and the code saved with the
+    processor do not count, so the fingerprint stays the same after use and after saving and loading.
 
     Args:
-        processor: A transformers processor, such as a [`TigerFGProcessor`], or any object with `save_pretrained`; of
-            the latter, the saved files are hashed.
+        processor: A transformers processor, such as a [`TigerFGProcessor`], or any other object with `save_pretrained`,
+            whose saved files are hashed.
 
     Returns:
         64 hexadecimal digits.
@@ -89,7 +89,7 @@ def _saved_files(save: Any) -> dict[str, str]:
 def _without_provenance(settings: Any) -> Any:
     if not isinstance(settings, dict):
         return settings
-    # None stands for an option that is absent: loading adds some of those.
+    # None means that an option is absent; loading adds some such options.
     kept = {key: value for key, value in settings.items() if value is not None and key not in _PROVENANCE}
     return {key: _without_provenance(value) for key, value in kept.items()}
 

@@ -10,7 +10,7 @@ _PER_PHOTO = ("pixel_values",)
 
 
 def select_rows(batch: Mapping[str, Any], rows: slice) -> dict[str, Any]:
-    """Return some pairs of a batch as a batch of their own, with the photos that they need.
+    """Return some pairs of a batch as a smaller batch, with the photos that they need.
 
     Args:
         batch: output of a collator. With `image_index` `[B]`, `pixel_values` `[U, ...]` holds distinct photos;

@@ -10,15 +10,15 @@ from .teacher import TeacherFeatures
 
 
 class LossContext:
-    """Everything that the losses of one training step read, with each column gathered over processes once.
+    """Inputs of the losses of one training step; gathers each column over processes only once.
 
     A loss enters training as a *term*, a function `(context) -> scalar or None`. A term reads its columns from
     `representations` and `batch`, asks `gather` for those it needs from every process, and returns `None` if the batch
     has no columns for it.
 
-    Collectives must run in the same order on every process, and `gather` runs one. A term may therefore depend on
-    what is equal on all processes only: the weights, the presence of a teacher, and which columns exist. It must not
-    skip a gather because of the values in a column.
+    Collectives must run in the same order on every process, and `gather` runs one. A term may therefore depend
+    only on what is equal on all processes: the weights, the presence of a teacher, and which columns exist. It must
+    not skip a gather because of the values in a column.
 
     Args:
         representations: outputs of the student for all rows of this process, `[b, ...]` each, and the scalar

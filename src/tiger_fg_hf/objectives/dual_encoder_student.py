@@ -40,7 +40,7 @@ class DualEncoderStudent(Student):
             labels: other columns of the batch, ignored.
 
         Returns:
-            L2-normalised `first_embeds` of photos and `second_embeds` of titles, `[b, D]`; the scalar `logit_scale`.
+            L2-normalized `first_embeds` of photos and `second_embeds` of titles, `[b, D]`; the scalar `logit_scale`.
         """
         image = encode_images(self.model, first_pixel_values)
         title = encode_titles(self.model, first_title_input_ids, first_title_attention_mask)
@@ -53,5 +53,5 @@ class DualEncoderStudent(Student):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Clamp the temperature to its bound, where its gradient still passes."""
+        """Clamp the temperature to its bound; gradients still pass at the bound itself."""
         self.model.logit_scale.clamp_(max=_LOGIT_SCALE_MAX)

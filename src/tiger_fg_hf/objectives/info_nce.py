@@ -42,7 +42,7 @@ class Rows:
         return torch.arange(len(self.item_ids), device=self.item_ids.device) + self.offset
 
     def same_product(self) -> torch.Tensor:
-        """Return the mask `[b, B]` of OTHER rows of the same product."""
+        """Return the mask `[b, B]` of the other rows of the same product."""
         same = self.item_ids[:, None] == self.all_item_ids[None, :]
         same[torch.arange(len(self.item_ids), device=same.device), self.targets] = False
         return same
@@ -80,12 +80,12 @@ def info_nce(
     is candidate `rows.targets[i]`. The negatives are the candidates of other products.
 
     Args:
-        anchors (`[b, D]`): L2-normalised rows of this process.
-        candidates (`[B, D]`): L2-normalised rows of all processes.
+        anchors (`[b, D]`): L2-normalized rows of this process.
+        candidates (`[B, D]`): L2-normalized rows of all processes.
         rows: products of the rows. Other rows of an anchor's product are ignored, or positives with `multi_positive`.
         logit_scale: inverse temperature, a scalar.
         excluded (`[B]`, boolean, *optional*): candidates that are negatives of no anchor.
-        extra_negatives (`[b, K, D]`, *optional*): further negatives, of one anchor each.
+        extra_negatives (`[b, K, D]`, *optional*): further negatives, K for each anchor.
         multi_positive: whether the other rows of an anchor's product are positives too, unless `excluded`. The loss is
             then the mean of `-log p` over the anchor's positives, each compared with the negatives alone.
 

@@ -23,17 +23,17 @@ def item_to_region_loss(
 ) -> torch.Tensor:
     """Compute `L_i2v = L_pos + λ_h L_hard`, anchored at the target's region `z_box`.
 
-    `L_pos` tells the region's item from the other items of the batch, among them the siblings of its mosaic. `L_hard`
-    tells it from the SAME photo fused with a text of ANOTHER category. Where `L_v2t` compares the region with the text
+    `L_pos` distinguishes the region's item from the other items of the batch, including those in the same mosaic.
+    `L_hard` distinguishes it from the same photo fused with a text of another category. While `L_v2t` compares the region with the text
     before fusion, this loss acts on the fused embedding, that is, on where the item tower looks.
 
-    The sum and the hard negatives are the paper's; that all items of the batch are candidates, boxed or not, is
-    inferred.
+    The sum and the hard negatives come from the paper. It is inferred that all items of the batch are candidates, with
+    or without a box.
 
     Args:
-        item_embeds (`[b, D]`): fused item embeddings `f_i`, L2-normalised.
-        box_embeds (`[b, D]`): `z_box`, L2-normalised.
-        has_box (`[b]`, boolean): rows whose target has a box. Rows without one are no anchors, but still candidates.
+        item_embeds (`[b, D]`): fused item embeddings `f_i`, L2-normalized.
+        box_embeds (`[b, D]`): `z_box`, L2-normalized.
+        has_box (`[b]`, boolean): rows whose target has a box. Rows without one are candidates, but not anchors.
         rows: products of the rows.
         logit_scale: inverse temperature, a scalar.
         all_item_embeds (`[B, D]`, *optional*): items of all processes; defaults to `item_embeds`.

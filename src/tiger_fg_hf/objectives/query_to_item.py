@@ -23,11 +23,11 @@ def query_to_item_loss(
     product. The direction from query to item has further negatives: the query's own item photo fused with mismatched
     texts. They teach the item tower to look at the product that the text names; `L_i2v` uses them too.
 
-    The formula is the paper's. That rows of the same product are ignored is inferred; `multi_positive` is an addition.
+    The formula comes from the paper. Ignoring rows of the same product is inferred; `multi_positive` is an addition.
 
     Args:
-        query_embeds (`[b, D]`): L2-normalised queries of this process.
-        item_embeds (`[b, D]`): L2-normalised items of this process.
+        query_embeds (`[b, D]`): L2-normalized queries of this process.
+        item_embeds (`[b, D]`): L2-normalized items of this process.
         rows: products of the rows.
         logit_scale: inverse temperature, a scalar.
         all_query_embeds (`[B, D]`, *optional*): queries of all processes; defaults to `query_embeds`.
@@ -69,7 +69,7 @@ def query_to_item_loss(
 def query_to_item_term(context: LossContext) -> torch.Tensor:
     """Compute `L_q2i` of a training step.
 
-    Any batch has what it needs; with `hard`, mismatched texts are used if the batch has some.
+    Works on any batch. With `hard`, it also uses mismatched texts if the batch has any.
     """
     queries, items = context.representations["query_embeds"], context.representations["item_embeds"]
     return query_to_item_loss(

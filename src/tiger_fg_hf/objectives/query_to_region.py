@@ -24,8 +24,8 @@ def query_to_region_loss(
     paper, and off by default.
 
     Args:
-        query_embeds (`[b, D]`): L2-normalised.
-        box_embeds (`[b, D]`): `z_box`, L2-normalised.
+        query_embeds (`[b, D]`): L2-normalized.
+        box_embeds (`[b, D]`): `z_box`, L2-normalized.
         has_box (`[b]`, boolean): rows whose target has a box. Rows without one are neither anchors nor candidates.
         rows: products of the rows.
         logit_scale: inverse temperature, a scalar.

@@ -13,12 +13,12 @@ def redundancy_loss(metadata: torch.Tensor, exploratory: torch.Tensor, *, eps: f
     correlation and adds 0, up to rounding. The loss accompanies `L_i2i`, which leaves the streams free to repeat each
     other.
 
-    The formula is the paper's, with diagonal terms only.
+    The formula comes from the paper; it uses the diagonal only.
 
     Args:
-        metadata (`[B, d]`): the metadata stream's means over queries, for all items of all processes. As every process
-            computes the same value, the mean of the gradients over processes is that of the whole batch.
-        exploratory (`[B, d]`): the same of the exploratory stream.
+        metadata (`[B, d]`): the metadata stream's means over queries, for all items of all processes. Every process
+            computes the same value, so the mean gradient over processes is that of the whole batch.
+        exploratory (`[B, d]`): the same for the exploratory stream.
         eps: added to the variances, so that a channel that hardly varies has no steep gradient.
 
     Returns:

@@ -36,7 +36,7 @@ def sample_region(features: torch.Tensor, boxes: torch.Tensor, grid: tuple[int, 
         grid: rows and columns of the photo's patch grid.
 
     Returns:
-        Tensor `[B, h * w, D]`, bilinear at each patch centre. Patches outside the box repeat the crop's border.
+        Tensor `[B, h * w, D]`, bilinear at each patch center. Patches outside the box repeat the crop's border.
 
     Example:
         ```python

@@ -20,11 +20,11 @@ def region_to_text_loss(
     """Compute `L_v2t = ½ [NCE(z_box → z_text) + NCE(z_text → z_box)]`.
 
     It puts patches and texts into one space, so that a text can point at the patches it describes. `L_i2v` builds on
-    that. The formula is the paper's; `z_box` as the mean of the patches in the box is inferred.
+    that. The formula comes from the paper; taking `z_box` as the mean of the patches in the box is inferred.
 
     Args:
-        box_embeds (`[b, D]`): `z_box`, L2-normalised.
-        text_embeds (`[b, D]`): `z_text`, L2-normalised.
+        box_embeds (`[b, D]`): `z_box`, L2-normalized.
+        text_embeds (`[b, D]`): `z_text`, L2-normalized.
         valid (`[b]`, boolean): rows with a box and a text. All others are neither anchors nor candidates.
         rows: products of the rows.
         logit_scale: inverse temperature, a scalar.

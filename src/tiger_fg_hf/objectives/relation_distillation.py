@@ -17,18 +17,18 @@ def relation_distillation_rows(
     """Compute `KL(softmax(A_teacher / τ) ‖ softmax(A_student / τ))` of each item.
 
     `A` holds the cosines among the patches in the target's box. Each patch has a softmax over its relations to the
-    other patches of the region; the divergences of all patches in the box are averaged. A region of one patch has no
-    relations, and one of two patches leaves no choice among them: both give exactly 0. `L_SRD` is the mean over the
+    other patches of the region; the divergences of all patches in the box are averaged. Without self-relations,
+    a region of one patch has none, and in a region of two each patch has only one: both give exactly 0. `L_SRD` is the mean over the
     items with a box. The student computes these rows, so that patches need not be kept until the loss.
 
-    The divergence is the paper's; cosines as relations and the temperature are inferred.
+    The divergence comes from the paper; cosines as relations and the temperature are inferred.
 
     Args:
         student_patches (`[B, N, d]`): patch tokens of the item photo.
         teacher_patches (`[B, N, d_t]`): the teacher's features at the same places, see [`sample_region`].
         inside (`[B, N]`, boolean): patches in the target's box.
         temperature: τ.
-        self_relations: whether a patch's relation to itself is included, as a literal reading of the paper has it.
+        self_relations: whether to include each patch's relation to itself, as in a literal reading of the paper.
 
     Returns:
         Tensor `[B]`, float32.
@@ -43,7 +43,7 @@ def relation_distillation_rows(
     """
     related = inside[:, :, None] & inside[:, None, :]
     if not self_relations:
-        # They are 1 in student and teacher, take nearly all of a softmax at τ = 0.1, and leave hardly any divergence.
+        # Self-relations are 1 in both models, dominate the softmax at τ = 0.1, and leave hardly any divergence.
         related = related & ~torch.eye(inside.shape[1], dtype=torch.bool, device=inside.device)
     with torch.autocast(student_patches.device.type, enabled=False):
 
@@ -61,7 +61,7 @@ def relation_distillation_rows(
 def relation_distillation_term(context: LossContext) -> torch.Tensor | None:
     """Compute `L_SRD` of a training step, which needs `boxes`, `has_box`, `rows` and `flipped`.
 
-    `None` without boxes or teacher.
+    Returns `None` without boxes or a teacher.
     """
     if "relation_divergence" not in context.representations:
         return None

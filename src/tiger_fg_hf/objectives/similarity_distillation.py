@@ -23,20 +23,20 @@ def similarity_distillation_rows(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Compute `KL(teacher ‖ student)` of each query's distribution over the batch's items, and each row's weight.
 
-    `L_SDD` is the weighted mean of the rows, [`Rows.mean`], for which the weights of all processes are gathered. It
-    accompanies `L_q2i`, which knows one right item and treats all others alike.
+    `L_SDD` is the weighted mean of the rows, [`Rows.mean`], with the weights gathered over processes. It complements
+    `L_q2i`, for which one item is right and all others are equally wrong.
 
-    The divergence is the paper's. The teacher's scores are inferred: it compares the query with the clean crop of each
-    item's target, since the items of one mosaic share a photo. The weights by confidence are an addition.
+    The divergence comes from the paper. The teacher's scores are inferred: it compares the query with the clean crop
+    of each item's target, since the items of one mosaic share a photo. Weighting by confidence is an addition.
 
     Args:
-        query_embeds (`[b, D]`): the student's queries, L2-normalised.
+        query_embeds (`[b, D]`): the student's queries, L2-normalized.
         teacher_query (`[b, d_t]`): the teacher's features of the queries.
         teacher_item (`[b, d_t]`): the teacher's features of the items' target crops.
         valid (`[b]`, boolean): rows for which the teacher has features. All others are neither anchors nor candidates.
         rows: products of the rows. Other rows of the same product are left out of both distributions.
         logit_scale: the student's inverse temperature, a scalar.
-        all_item_embeds (`[B, D]`): the student's items of all processes, L2-normalised.
+        all_item_embeds (`[B, D]`): the student's items of all processes, L2-normalized.
         all_teacher_item (`[B, d_t]`, *optional*): the same over all processes; defaults to `teacher_item`.
         all_valid (`[B]`, *optional*): the same over all processes; defaults to `valid`.
         temperature: the teacher's temperature.
@@ -66,7 +66,7 @@ def similarity_distillation_rows(
     with torch.autocast(query_embeds.device.type, enabled=False):
         student = logit_scale * (query_embeds.float() @ all_item_embeds.float().T)
         teacher = F.normalize(teacher_query.float(), dim=-1) @ F.normalize(all_teacher.float(), dim=-1).T / temperature
-        # Finite, so that what is left out has probability 0 and no infinity enters the divergence.
+        # Finite, so that excluded items get probability 0 without an infinity in the divergence.
         student = student.masked_fill(left_out, -1e4).log_softmax(-1)
         teacher = teacher.detach().masked_fill(left_out, -1e4).log_softmax(-1)
         divergence = (teacher.exp() * (teacher - student)).masked_fill(left_out, 0.0).sum(-1)

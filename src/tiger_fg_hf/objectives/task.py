@@ -1,4 +1,4 @@
-"""What the training loop needs of a method: a student, and a task that turns its outputs into losses."""
+"""What the training loop needs from a method: a student, and a task that turns its outputs into losses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -39,7 +39,7 @@ class Task(Protocol):
         """Compute the losses of a batch.
 
         Returns:
-            `loss`, the scalar to minimise, and every figure to log by name, detached.
+            `loss`, the scalar to minimize, and every figure to log by name, detached.
         """
         ...
 
@@ -77,7 +77,7 @@ class LossWeights:
                 raise ValueError(f"{field.name} must not be negative, got {value}.")
 
     def active(self) -> dict[str, float]:
-        """Return the weights of the losses that are on, those with a weight above 0, in the order of computation."""
+        """Return the weights of the losses that are on, that is, above 0, in the order of computation."""
         return {name: weight for name in self.terms if (weight := getattr(self, name))}
 
 
@@ -128,10 +128,10 @@ class WeightedTask:
             batch: the columns that the terms need, at least `item_ids` `[b]`.
 
         Returns:
-            `loss`, the scalar to minimise; detached, every term by name and `logit_scale`.
+            `loss`, the scalar to minimize; detached, every term by name and `logit_scale`.
 
         Raises:
-            ValueError: no loss with a weight can be computed from the batch.
+            ValueError: no active loss can be computed from the batch.
         """
         context = LossContext(
             representations, batch, weights=self.weights, teacher=self.teacher, gather=self.gather, rank=self.rank
@@ -141,7 +141,7 @@ class WeightedTask:
         terms = {name: value for name, value in computed.items() if value is not None}
         if not terms:
             raise ValueError(
-                f"No loss is left to compute: active are {active or 'none'}, "
+                f"No loss can be computed: active are {active or 'none'}, "
                 f"{'with' if self.teacher else 'without'} a teacher, from the columns {sorted(representations)}."
             )
         loss = sum(active[name] * value for name, value in terms.items())

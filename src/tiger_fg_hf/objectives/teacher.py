@@ -36,7 +36,7 @@ class TeacherFeatures:
         item_cls (`[rows, d_t]`): class features of the items' target crops.
         item_regions (`[rows, r, r, d_t]`): features of the same crops on a grid of r by r.
         query_cls (`[rows, d_t]`, *optional*): class features of the catalog's own query photos. Defaults to
-            `item_cls`, for queries that are synthesised from the item photos.
+            `item_cls`, for queries that are synthesized from the item photos.
 
     Example:
         ```python
@@ -106,8 +106,8 @@ class TeacherFeatures:
             fingerprint: identifies the catalog and the way its crops were made.
             image_size: side in pixels of the teacher's input, to which crops are squashed.
             image_mean: mean of the teacher's preprocessing, one value per channel for pixels in [0, 1].
-            image_std: standard deviation, likewise.
-            region_grid: r, to which the teacher's patch grid is averaged or interpolated.
+            image_std: standard deviation of the teacher's preprocessing, one value per channel.
+            region_grid: side r of the grid to which the teacher's patches are averaged or interpolated.
             query_photos: the catalog's own queries, if it has any.
             batch_size: crops per forward pass.
             show_progress: whether to show a progress bar.
@@ -129,7 +129,7 @@ class TeacherFeatures:
         key = hashlib.blake2b(json.dumps(meta, sort_keys=True).encode(), digest_size=12).hexdigest()
         final = Path(folder) / f"teacher-{key}"
         if not (final / _META).is_file():
-            # A folder without this file is left from an interrupted copy or deletion.
+            # A folder without this file is left over from an interrupted copy or deletion.
             shutil.rmtree(final, ignore_errors=True)
             prepare = _preprocess(image_size, image_mean, image_std)
             partial = final.with_name(f".partial-{final.name}-{os.getpid()}")
@@ -200,7 +200,7 @@ def _write(
             grid = F.interpolate(grid, size=(region_grid, region_grid), mode=mode)
             features["regions"] = grid.permute(0, 2, 3, 1)
         for name, values in features.items():
-            if name not in files:  # the widths are known from the first batch on
+            if name not in files:  # shapes are known only from the first batch on
                 shape = (len(photos), *values.shape[1:])
                 path = folder / f"{kind}_{name}.npy"
                 files[name] = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)

@@ -57,7 +57,7 @@ class TGQFormerStudent(Student):
         return self.model(**inputs)
 
     def after_step(self) -> None:
-        """Clamp the temperature to its bound, where its gradient still passes."""
+        """Clamp the temperature to its bound; gradients still pass at the bound itself."""
         self.model.clamp_logit_scale_()
 
 
@@ -71,7 +71,7 @@ def _column(batch: Mapping[str, torch.Tensor], side: str, column: str) -> torch.
 
 
 def _stack(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Stack the rows of both sides; pad texts to one length with zeros, as their masks have at padding."""
+    """Stack the rows of both sides, padding texts and their masks with zeros to one length."""
     if first.ndim == 2 and first.shape[1] != second.shape[1]:
         length = max(first.shape[1], second.shape[1])
         first, second = (nn.functional.pad(side, (0, length - side.shape[1])) for side in (first, second))

@@ -1,4 +1,4 @@
-"""The TIGER-FG student: everything that the losses need of the model, in one forward pass that wrappers can wrap."""
+"""The TIGER-FG student: everything that the losses need from the model, in one forward pass that wrappers can wrap."""
 
 from dataclasses import dataclass
 from operator import attrgetter
@@ -55,7 +55,7 @@ class TigerFGStudent(Student):
         frozen_text: cache of the tokens of a frozen text encoder. Without one, the encoder runs in every step.
 
     Raises:
-        ValueError: the model, a baseline, lacks the part that an output needs.
+        ValueError: the model lacks a part that an output needs, as baselines may.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class TigerFGStudent(Student):
             Representations with one row per pair: `query_embeds` and `item_embeds` `[b, D]`; as far as `outputs` asks
             for them and the batch allows, `mismatched_embeds` and `mismatched_appearance_embeds` `[b, K, D]`,
             `appearance_embeds`, `box_embeds`, `region_embeds` and `text_embeds` `[b, D]`, `relation_divergence` `[b]`.
-            All embeddings are L2-normalised. And the scalar `logit_scale`.
+            All embeddings are L2-normalized. Includes the scalar `logit_scale`.
         """
         model, outputs = self.model, self.outputs
         representations = {"query_embeds": model.get_query_features(query_pixel_values)}
@@ -163,7 +163,7 @@ class TigerFGStudent(Student):
         return representations
 
     def after_step(self) -> None:
-        """Clamp the temperature to its bound, where its gradient still passes."""
+        """Clamp the temperature to its bound; gradients still pass at the bound itself."""
         self.model.clamp_logit_scale_()
 
     def _appearance(self, output) -> torch.Tensor:

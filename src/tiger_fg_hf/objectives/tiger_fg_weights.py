@@ -1,4 +1,4 @@
-"""The losses of TIGER-FG: their registry, and their weights and settings, which are command-line arguments too."""
+"""The losses of TIGER-FG: their registry, weights and settings, which are also command-line arguments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class TigerFGLossWeights(LossWeights):
     | setting              | paper   | default | why                                                            |
     |----------------------|---------|---------|----------------------------------------------------------------|
     | `detach_temperature` | `False` | `True`  | The temperature should fit retrieval, not regions and texts.   |
-    | `srd_self_relations` | `True`  | `False` | They always equal 1 and leave the softmax nothing to distill.  |
+    | `srd_self_relations` | `True`  | `False` | They always equal 1 and leave the softmax little to distill.   |
     | `sdd_confidence`     | `False` | `True`  | The teacher should be followed where it is right.              |
 
     Raises:

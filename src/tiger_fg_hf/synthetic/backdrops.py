@@ -43,7 +43,7 @@ class Backdrops:
     """Backgrounds that shops put behind products.
 
     Args:
-        weights: How often a backdrop is white, of one colour, a gradient or clutter, relative to each other.
+        weights: How often a backdrop is white, of one color, a gradient or clutter, relative to each other.
         clutter: Backgrounds for the last of them; drawn by default.
     """
 
@@ -68,7 +68,7 @@ class Backdrops:
 
 
 def draw_backdrop_color(rng: np.random.Generator) -> tuple[int, int, int]:
-    """Draw a colour that shops put behind products: mostly pale, sometimes deep."""
+    """Draw a color that shops put behind products: mostly pale, sometimes deep."""
     hue = rng.uniform(0, 1)
     if rng.random() < 0.75:
         strength, light = rng.uniform(0.0, 0.25), rng.uniform(205, 250)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-# Share of a background's tint that passes on to a cut-out: most of its colour is paint, not light.
+# Share of a background's tint that passes on to a cut-out: most of its color is paint, not light.
 _TINT_SHARE = 0.25
 _BYTE_SUM_STD = math.sqrt((256**2 - 1) / 6)
 
@@ -40,7 +40,7 @@ def drop_shadow(
 
 
 def harmonize(cutout: Image.Image, background: Image.Image, strength: float) -> Image.Image:
-    """Move brightness and tint of a cut-out towards its background, as if one light fell on both."""
+    """Move brightness and tint of a cut-out toward its background, as if one light fell on both."""
     means = np.asarray(background.resize((1, 1), Image.Resampling.BOX), dtype=np.float64).ravel() + 1
     gains = (means.mean() / 170) ** strength * (means / means.mean()) ** (_TINT_SHARE * strength)
     red, green, blue = gains.clip(0.55, 1.15).tolist()
@@ -66,12 +66,12 @@ def color_matrix(
 
 
 def draw_color_matrix(config: Any, rng: np.random.Generator, *names: str) -> tuple[float, ...]:
-    """Draw settings of a config from their ranges, in the order of their names, and return their `color_matrix`."""
+    """Draw the settings `names` of a config from their ranges, in this order, and return their `color_matrix`."""
     return color_matrix(**{name: rng.uniform(*getattr(config, name)) for name in names})
 
 
 def shade(image: Image.Image, falloff: float, noise: float, rng: np.random.Generator) -> Image.Image:
-    """Let light fall off linearly to 1 - `falloff` across an image, and add noise of `noise` levels' deviation."""
+    """Let light fall off linearly to 1 - `falloff` across an image, and add noise with a deviation of `noise` levels."""
     pixels = np.array(image, dtype=np.float32)
     if falloff:
         angle = rng.uniform(0, 2 * math.pi)

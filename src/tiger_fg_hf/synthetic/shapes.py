@@ -15,9 +15,9 @@ def star(center: tuple[float, float], radius: float, inner: float, tips: int, tu
     """Return a star as a polygon of `2 * tips` points.
 
     Args:
-        center: Its centre `(x, y)`.
-        radius: Distance of the tips from the centre.
-        inner: Distance of the dents from the centre, as a share of `radius`.
+        center: Its center `(x, y)`.
+        radius: Distance of the tips from the center.
+        inner: Distance of the dents from the center, as a share of `radius`.
         tips: How many tips it has.
         turn: Direction of the first tip in radians; upwards by default.
     """

@@ -60,7 +60,7 @@ class ArgumentGroup:
 class OptimizerArguments(ArgumentGroup):
     """How the weights are updated."""
 
-    _argument_group_name = "Optimisation"
+    _argument_group_name = "Optimization"
 
     seed: int = argument(0, "Seed of initial weights, data order and augmentation.")
     max_steps: int = argument(1000, "Optimizer steps.")
@@ -68,13 +68,13 @@ class OptimizerArguments(ArgumentGroup):
     gradient_accumulation_steps: int = argument(1, "Forward passes per optimizer step.")
     grad_cache_chunk: int = argument(
         0,
-        "Pairs whose graph is held in memory at a time (GradCache): batches of any size at the memory of this many "
-        "pairs, for one more forward pass. 0 holds the whole batch.",
+        "Pairs per chunk of a batch (GradCache): batches of any size in the memory of one chunk, at the cost of a "
+        "second forward pass. 0 turns chunks off.",
     )
     backbone_lr: float = argument(5e-5, "Peak learning rate of pretrained encoders.")
     head_lr: float = argument(5e-4, "Peak learning rate of new layers.")
     layer_decay: float = argument(
-        1.0, "Factor of the learning rate from each encoder layer to the one below it; 1 gives all the same rate."
+        1.0, "Factor of the learning rate from each encoder layer to the layer below; 1 gives all layers one rate."
     )
     weight_decay: float = argument(0.05, "Decoupled weight decay of matrices.")
     warmup_ratio: float = argument(0.1, "Share of the steps in which the learning rate warms up.")
@@ -118,7 +118,7 @@ class RunArguments(ArgumentGroup):
         resume="may_change",
     )
     tracker: Literal["tensorboard", "wandb", "none"] = argument(
-        "tensorboard", "Where metrics are logged, besides history.jsonl.", resume="may_change"
+        "tensorboard", "Where metrics are logged, in addition to history.jsonl.", resume="may_change"
     )
     progress: bool = argument(True, "Show a progress bar.", resume="may_change")
 
@@ -130,7 +130,7 @@ class RunArguments(ArgumentGroup):
 
 @dataclass
 class TrainArguments(RunArguments, OptimizerArguments):
-    """Everything that [`train`] needs to know of a run."""
+    """Everything that [`train`] needs to know about a run."""
 
 
 def check_at_least(arguments: Any, name: str, smallest: int) -> None:
@@ -156,7 +156,7 @@ def check_range(arguments: Any, name: str) -> None:
 
 
 def read_mapping(value: dict[str, Any] | str | None, flag: str) -> dict[str, Any] | None:
-    """Read a mapping, which a recipe holds as it is and a flag as JSON.
+    """Read a mapping, given as a mapping in a recipe and as JSON in a flag.
 
     Raises:
         ValueError: If the value is neither.
@@ -181,7 +181,7 @@ def read_fields(
     """Read a mapping whose keys are fields of a configuration.
 
     Raises:
-        ValueError: If the value is no mapping, or a key is not a field, which the configuration itself would accept.
+        ValueError: If the value is not a mapping, or a key is not a field; the configuration would accept any key.
     """
     mapping = read_mapping(value, flag)
     unknown = (mapping or {}).keys() - {part.name for part in fields(config_class)}
@@ -199,7 +199,8 @@ class _HelpFormatter(ArgumentDefaultsHelpFormatter):
         values = "" if action.nargs == 0 else self._format_args(action, action.dest.upper())
         if isinstance(action.default, list):
             values = " ".join("N" for _ in action.default)
-        return f"{action.option_strings[0]} {values}".rstrip()
+        flag = next(name for name in action.option_strings if name.startswith("--"))
+        return f"{flag} {values}".rstrip()
 
     def _get_help_string(self, action: Action) -> str | None:
         if action.option_strings and action.option_strings[0].startswith("--no_"):
@@ -236,7 +237,7 @@ class RecipeParser(HfArgumentParser):
 
 
 class _RecipeLoader(yaml.SafeLoader):
-    """Reads 5e-5 as a number, as JSON and YAML 1.2 do; YAML 1.1 wants a dot in it."""
+    """Reads 5e-5 as a number, as JSON and YAML 1.2 do; YAML 1.1 requires a dot."""
 
 
 _RecipeLoader.add_implicit_resolver(
@@ -247,7 +248,7 @@ _RecipeLoader.add_implicit_resolver(
 def parse_recipe(
     kinds: tuple[type, ...], argv: list[str] | None = None, *, description: str | None = None
 ) -> tuple[Any, ...]:
-    """Read `[recipe.yaml | recipe.json] [--flag value ...]`; flags override the recipe, wherever it stands.
+    """Read `[recipe.yaml | recipe.json] [--flag value ...]`; flags override the recipe in any order.
 
     Args:
         kinds: Dataclasses whose fields are the flags.
@@ -288,7 +289,7 @@ def _recipe_flags(path: Path, kinds: tuple[type, ...]) -> list[str]:
         if isinstance(value, list):
             flags += [f"--{name}", *map(str, value)]
         elif value is False:
-            flags.append(f"--{name}=no")  # YAML reads the word "no" as false, and a flag of any kind takes it
+            flags.append(f"--{name}=no")  # YAML reads "no" as false; switches and choices both accept "no"
         elif value is not None:
             flags.append(f"--{name}={json.dumps(value) if isinstance(value, dict) else value}")
     return flags

@@ -78,7 +78,7 @@ def load_checkpoint(accelerator: Accelerator, folder: Path, guard: Mapping[str, 
         guard: What must be equal to the guard saved with the checkpoint.
 
     Returns:
-        The optimizer steps done.
+        The number of optimizer steps done.
 
     Raises:
         FileNotFoundError: If `folder` is not a complete checkpoint.

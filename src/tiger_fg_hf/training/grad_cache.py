@@ -1,4 +1,4 @@
-"""Contrastive batches of any size at the memory of a chunk (GradCache, Gao et al., arXiv 2101.06983)."""
+"""Contrastive batches of any size in the memory of one chunk (GradCache, Gao et al., arXiv 2101.06983)."""
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -81,7 +81,7 @@ class GradCache:
         return {name: value.detach() for name, value in losses.items()}
 
     def _backward(self, batch: Mapping[str, Any], chunk: slice, gradients: Mapping[str, torch.Tensor]) -> None:
-        """Backpropagate one chunk; a function of its own, so that nothing of the chunk's graph outlives it."""
+        """Backpropagate one chunk; a separate function, so that nothing of the chunk's graph outlives it."""
         outputs = self._represent(batch, chunk)
         reached = [
             (outputs[name], gradient[chunk] if gradient.ndim else gradient)

@@ -8,8 +8,8 @@ class HardBatchOrder:
     """Permutes the rows for each epoch so that rows which belong together share a batch.
 
     Rows are taken in random order. Each is followed by the remaining rows of its product, then by its remaining
-    neighbours and the rows of theirs, until the batch is full; whatever does not fit comes in a later batch. As fewer
-    and fewer neighbours remain, early batches are harder than late ones; whole batches are therefore shuffled at the
+    neighbors and the rows of theirs, until the batch is full; whatever does not fit comes in a later batch. As fewer
+    and fewer neighbors remain, early batches are harder than late ones; whole batches are therefore shuffled at the
     end. Each row occurs once.
 
     Args:
@@ -22,7 +22,7 @@ class HardBatchOrder:
         seed: Seed of the orders.
 
     Raises:
-        ValueError: If neither neighbours nor item ids are given, or they do not fit the rows.
+        ValueError: If neither `neighbours` nor `item_ids` is given, or they do not fit the rows.
 
     Example:
         >>> order = HardBatchOrder(4, 2, item_ids=torch.tensor([0, 1, 0, 1]))
@@ -77,7 +77,7 @@ class HardBatchOrder:
         return torch.cat([shuffled.flatten(), torch.tensor(order[full:], dtype=torch.int64)])
 
     def _related(self, row: int) -> list[int]:
-        """List a row, the other rows of its product, then its neighbours and the rows of theirs, with repetitions."""
+        """List a row, the other rows of its product, then its neighbors and the rows of theirs, with repetitions."""
         rows = [row]
         if self._neighbours is not None:
             rows += [other for other in self._neighbours[row].tolist() if other >= 0]

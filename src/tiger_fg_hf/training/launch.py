@@ -1,4 +1,4 @@
-"""Starts the CPU processes that `accelerate launch --cpu --num_processes N` is asked for but does not start."""
+"""Start the CPU processes that `accelerate launch --cpu --num_processes N` is asked for but does not start."""
 
 import logging
 import os
@@ -17,15 +17,15 @@ _RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 def start_cpu_processes(program: str, arguments: list[str]) -> bool:
     """Run a program in as many processes as `accelerate launch --cpu --num_processes N` was asked for.
 
-    Without MPI, Accelerate 1.x silently starts one process on CPU whatever N is. This starts them with torch's own
-    launcher. Call it first thing in the process that Accelerate started.
+    Without MPI, Accelerate 1.x silently starts only one process on the CPU. This function starts all N with torch's
+    launcher. Call it before anything else in the process that Accelerate started.
 
     Args:
         program: Path of the script, or, without `.py`, name of the module that `accelerate launch -m` runs.
         arguments: Its command line.
 
     Returns:
-        Whether the program ran in processes of its own, which leaves nothing to do for the caller.
+        Whether the program ran in new processes; the caller then has nothing left to do.
     """
     several = "MASTER_ADDR" in os.environ and os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1")
     if not several or any(name in os.environ for name in _RANKS):
@@ -42,7 +42,7 @@ def start_cpu_processes(program: str, arguments: list[str]) -> bool:
 
 
 def _requested_processes(program: str) -> int | None:
-    """Read `--num_processes` off the parent process, `accelerate launch`, which passes it on in no other way."""
+    """Read `--num_processes` from the parent process, `accelerate launch`, which does not pass it on."""
     parent = psutil.Process().parent()
     command = [] if parent is None else parent.cmdline()
     if "launch" not in command:

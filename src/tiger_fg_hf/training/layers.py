@@ -1,4 +1,4 @@
-"""Finds the layers of any encoder, and freezes parts of a model."""
+"""Find the layers of any encoder, and freeze parts of a model."""
 
 from dataclasses import dataclass
 
@@ -68,8 +68,8 @@ def freeze(model: PreTrainedModel, *, text: bool = False, stem: int = 0) -> list
     Args:
         model: The model.
         text: Freeze the whole text encoder.
-        stem: Freeze the embeddings and the first `stem` layers of each vision encoder; 0 freezes neither. As nothing
-            before them is trained, no graph of them is kept.
+        stem: Freeze the embeddings and the first `stem` layers of each vision encoder; 0 freezes neither. Nothing
+            below them is trained, so no graph is kept for them.
 
     Returns:
         The frozen modules, which must stay in eval mode during training.

@@ -83,8 +83,8 @@ def train(
 ) -> dict[str, Any]:
     """Train `student.model` in place.
 
-    With `--ema_decay`, the moving average of the weights is what is evaluated and what `student.model` holds at the
-    end; checkpoints hold both. The caller ends the accelerator (`accelerator.end_training()`) once it no longer needs
+    With `--ema_decay`, the moving average of the weights is evaluated, and `student.model` holds it at the end;
+    checkpoints hold both. The caller ends the accelerator (`accelerator.end_training()`) once it no longer needs
     the other processes.
 
     Args:
@@ -158,7 +158,7 @@ def train(
         pin_memory=accelerator.device.type == "cuda",
         # Batches that need chunks are large, so fewer of them wait in memory.
         prefetch_factor=(1 if chunked else 4) if num_workers else None,
-        # Without its own generator the loader would draw from dropout's when it starts, once more after a resume.
+        # Without this, the loader would draw from dropout's generator at every start, so once more in a resumed run.
         generator=torch.Generator(),
     )
     if args.tracker != "none":
@@ -207,7 +207,7 @@ def train(
         bar.update()
 
         saving = bool(args.save_every) and step % args.save_every == 0 and step < args.max_steps
-        # Also before a checkpoint, so that it holds only finite weights and no mean spans it in a resumed run.
+        # Also before a checkpoint: it must hold only finite weights, and no logged mean may span it.
         if step % args.log_every == 0 or step == args.max_steps or saving:
             means = meter.means()
             if not all(map(math.isfinite, means.values())):

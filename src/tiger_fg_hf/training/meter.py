@@ -1,4 +1,4 @@
-"""What a run logs of its steps: means over processes, its pace, and the time it waits for data."""
+"""What a run logs about its steps: means over processes, its pace, and the time it waits for data."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ class Meter:
     """Sums values step by step, on their device, and returns their means.
 
     Args:
-        accelerator: Its processes are what means are taken over.
+        accelerator: Means are taken over its processes.
         pairs_per_step: Pairs per optimizer step, over all processes.
     """
 

@@ -23,15 +23,15 @@ def mine_hard_negatives(
     item_chunk: int = 16384,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
-    """Draw random negatives from the `top_k` best items of each query, leaving out its own product and close scores.
+    """Draw random negatives from the `top_k` best items of each query, leaving out its own product and scores too close.
 
-    An item that scores about as high as the query's own is likely an unlabelled positive. Candidates above a threshold
+    An item that scores about as high as the query's own is likely an unlabeled positive. Candidates above a threshold
     that depends on the positive's score are dropped, as in NV-Retriever (arXiv 2407.15831, "TopK-PercPos" and
     "TopK-MarginPos"). The search is exact and holds one chunk of scores at a time. Ties for the last of the `top_k`
     are broken arbitrarily.
 
     Args:
-        query_embeds: `[Q, D]`, L2-normalised, a tensor or a memory-mapped array.
+        query_embeds: `[Q, D]`, L2-normalized, a tensor or a memory-mapped array.
         item_embeds: `[N, D]`, likewise.
         query_item_ids: `[Q]` integer, product of each query; [`stable_id`] makes integers of strings.
         item_ids: `[N]` integer, product of each item.

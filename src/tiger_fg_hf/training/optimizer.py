@@ -64,7 +64,7 @@ def parameter_groups(
 
 
 def _bare(name: str) -> str:
-    """Return a parameter's name in the model, which a student holds as `model` and `peft` wraps once more."""
+    """Strip the prefixes that a student (`model.`) and `peft` (`base_model.model.`) add to a name in the model."""
     return name.removeprefix("model.").removeprefix("base_model.model.")
 
 

@@ -1,4 +1,4 @@
-"""Learns a SentencePiece vocabulary from a catalog's own text, as a standard transformers tokenizer."""
+"""Learn a SentencePiece vocabulary from a catalog's own text, as a standard transformers tokenizer."""
 
 import io
 import logging
@@ -34,12 +34,12 @@ def train_sentencepiece_tokenizer(
     """Train a SentencePiece unigram tokenizer on the text of a catalog.
 
     The result is a plain transformers tokenizer: it saves with `save_pretrained` and loads with
-    `AutoTokenizer.from_pretrained` without this package. It normalises text to Unicode NFKC, collapses white space,
+    `AutoTokenizer.from_pretrained` without this package. It normalizes text to Unicode NFKC, collapses white space,
     adds `<s>` and `</s>` around the text, and spells characters outside the vocabulary as UTF-8 bytes, so that nothing
     is lost. The same texts, arguments and SentencePiece version give the same tokenizer.
 
     Args:
-        texts: The texts, one per product; blank ones are skipped. At most 2 million, drawn at random, are used.
+        texts: The texts, one per product; blank texts are skipped. At most 2 million are used, drawn at random.
         vocab_size: Number of tokens, including 4 special tokens and 256 bytes. A corpus too small for it gives a
             smaller vocabulary and a warning that names both sizes.
         model_max_length: Longest input in tokens, stored with the tokenizer.
@@ -63,7 +63,7 @@ def train_sentencepiece_tokenizer(
 def train_sentencepiece_model(
     texts: Iterable[str], *, vocab_size: int, character_coverage: float = 0.9995, seed: int = 0
 ) -> bytes:
-    """Train the SentencePiece model behind [`train_sentencepiece_tokenizer`] and return its serialised form."""
+    """Train the SentencePiece model behind [`train_sentencepiece_tokenizer`] and return its serialized form."""
     sentences = _sentences(texts)
     first = next(sentences, None)
     if first is None:
@@ -93,7 +93,7 @@ def train_sentencepiece_model(
             eos_piece=EOS_TOKEN,
             minloglevel=2,
         )
-    except RuntimeError as error:  # of SentencePiece itself, or how it reports one raised while it reads the texts
+    except RuntimeError as error:  # from SentencePiece itself, or from an error raised while it reads the texts
         reason = str(error).partition("\n")[0]
         raise ValueError(f"cannot train a tokenizer with vocab_size={vocab_size} on these texts: {reason}") from error
     return model.getvalue()
@@ -101,7 +101,7 @@ def train_sentencepiece_model(
 
 def _sentences(texts: Iterable[str]) -> Iterator[str]:
     if isinstance(texts, str):
-        raise ValueError("texts must be many strings, got a single one")
+        raise ValueError("texts must be an iterable of strings, got a single string")
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise ValueError(f"texts[{index}] must be a string, got {type(text).__name__}")
@@ -114,10 +114,10 @@ def _sentences(texts: Iterable[str]) -> Iterator[str]:
 def tokenizer_from_sentencepiece(model: bytes, *, model_max_length: int) -> PreTrainedTokenizerFast:
     """Convert a model of [`train_sentencepiece_model`] to a transformers tokenizer.
 
-    It gives the ids that SentencePiece gives to the normalised text, between those of `<s>` and `</s>`.
+    It gives the ids that SentencePiece gives to the normalized text, between those of `<s>` and `</s>`.
 
     Args:
-        model: The serialised SentencePiece model.
+        model: The serialized SentencePiece model.
         model_max_length: Longest input in tokens, stored with the tokenizer.
     """
     proto = sentencepiece_model_pb2.ModelProto.FromString(model)  # type: ignore[attr-defined]  # made at run time

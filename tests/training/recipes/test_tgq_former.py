@@ -352,7 +352,7 @@ def test_a_dual_encoder_of_two_encoders_learns_what_is_not_frozen(train, tmp_pat
 
 
 def test_a_dual_encoder_may_see_as_a_tiger_fg_does(train, tmp_path, dual_encoder):
-    """`--vision` takes its folder, and pictures are normalised as in its training."""
+    """`--vision` takes its folder, and pictures are normalized as in its training."""
     tokenizer = AutoTokenizer.from_pretrained(dual_encoder)
     AutoModel.from_config(BertConfig(**_SIZE, vocab_size=len(tokenizer))).save_pretrained(tmp_path / "text")
     tokenizer.save_pretrained(tmp_path / "text")

@@ -156,7 +156,7 @@ def test_queries_are_made_at_the_size_they_are_prepared_at(catalog):
 
 
 def test_evaluation_needs_a_catalog_of_its_own(catalog_folder):
-    with pytest.raises(ValueError, match="--eval_data, a catalog that is not trained on"):
+    with pytest.raises(ValueError, match="--eval_data, a catalog without training data"):
         build_eval_catalog(TigerFGDataArguments(data=str(catalog_folder)), image_size=32)
     arguments = TigerFGDataArguments(data="mine", eval_data=str(catalog_folder), eval_limit=5)
     assert len(build_eval_catalog(arguments, image_size=32)) == 5

@@ -20,7 +20,7 @@ class Backdrop:
 
     Attributes:
         image: RGB picture.
-        horizon: Row where wall and floor meet; 0 if all of it is one surface seen from above.
+        horizon: Row where wall and floor meet; 0 if the picture is one surface seen from above.
     """
 
     image: Image.Image

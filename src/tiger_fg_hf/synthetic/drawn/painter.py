@@ -32,13 +32,13 @@ def _scaled(factor: float) -> list[int]:
 
 @dataclass(frozen=True)
 class Surface:
-    """Colour, material and pattern of one part.
+    """Color, material and pattern of one part.
 
     Attributes:
-        color: Base colour.
+        color: Base color.
         material: A key of `FINISHES`.
         pattern: A key of `PATTERNS`, or "solid".
-        pattern_color: Second colour of the pattern.
+        pattern_color: Second color of the pattern.
         pattern_scale: Periods of the pattern per product unit.
         opacity: Factor on the opacity of the material.
     """
@@ -103,7 +103,7 @@ class Painter:
         if patch is None:
             return
         mask, x0, y0 = patch
-        # A plane is not lit evenly: the end towards the light is a little brighter.
+        # A plane is not lit evenly: the end toward the light is a little brighter.
         lx, ly, _ = self.view.light
         u, v = self._grid(mask, x0, y0, _COARSE)
         nx = math.copysign(0.12, lx) * (u - 0.5)
@@ -194,10 +194,10 @@ class Painter:
 
         Args:
             name: A key of `MARKS`, or "" for none.
-            cx: Centre, before the yaw.
-            cy: Centre.
+            cx: Center, before the yaw.
+            cy: Center.
             radius: Half of its side.
-            color: Its colour.
+            color: Its color.
             wrap: Radius of the round body that carries it, on which it moves with the yaw; 0 for a flat one.
         """
         if not name:

@@ -1,4 +1,4 @@
-"""Named colours, and the distance that decides which name a colour has."""
+"""Named colors, and the distance that decides which name a color has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 Rgb = tuple[int, int, int]
 
-#: Colour names of the catalog with their sRGB centres, far enough apart to be distinguished when shaded.
+#: Color names of the catalog with their sRGB centers, far enough apart to be distinguished when shaded.
 COLORS: dict[str, Rgb] = {
     "black": (42, 42, 46),
     "grey": (132, 134, 140),
@@ -54,13 +54,13 @@ def _lab_centres() -> np.ndarray:
 
 
 def nearest_color(rgb) -> str:
-    """Return the name whose centre is nearest to `rgb` (three values in [0, 255]) in CIE Lab."""
+    """Return the name whose center is nearest to `rgb` (three values in [0, 255]) in CIE Lab."""
     distances = np.linalg.norm(_lab_centres() - rgb_to_lab(np.asarray(rgb)), axis=-1)
     return list(COLORS)[int(distances.argmin())]
 
 
 def vary_color(name: str, rng: np.random.Generator) -> Rgb:
-    """Return a shade of `name` that is up to 9 levels off its centre in each channel."""
+    """Return a shade of `name` that is up to 9 levels off its center in each channel."""
     shade = np.array(COLORS[name]) + rng.uniform(-9.0, 9.0, 3)
     red, green, blue = (int(v) for v in np.clip(np.rint(shade), 0, 250))
     return red, green, blue
@@ -68,13 +68,13 @@ def vary_color(name: str, rng: np.random.Generator) -> Rgb:
 
 @cache
 def contrasting_colors(name: str, distance: float = 48.0) -> tuple[str, ...]:
-    """Return the colour names at least `distance` (CIE Lab units) from `name`."""
+    """Return the color names at least `distance` (CIE Lab units) from `name`."""
     centre = rgb_to_lab(np.array(COLORS[name]))
     far = np.linalg.norm(_lab_centres() - centre, axis=-1) >= distance
     return tuple(other for other, keep in zip(COLORS, far, strict=True) if keep)
 
 
 def seam_color(color: Rgb, factor: float = 0.62) -> Rgb:
-    """Return the colour of a seam on `color`: darker by `factor`, or lighter if it is nearly black."""
+    """Return the color of a seam on `color`: darker by `factor`, or lighter if it is nearly black."""
     red, green, blue = (int(v * factor) if sum(color) >= 180 else min(255, v + 52) for v in color)
     return red, green, blue

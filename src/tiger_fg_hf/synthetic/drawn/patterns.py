@@ -39,7 +39,7 @@ def _speckled(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return _edge(0.19 - np.sqrt(x * x + y * y), 9.0)
 
 
-#: Pattern name -> coverage of the second colour; one period is one unit of (u, v).
+#: Pattern name -> coverage of the second color; one period is one unit of (u, v).
 PATTERNS: dict[str, Coverage] = {
     "striped": lambda u, v: _edge(np.abs(_cell(v)) - 0.29),
     "pinstriped": lambda u, v: _edge(np.abs(_cell(u * 1.3)) - 0.4),

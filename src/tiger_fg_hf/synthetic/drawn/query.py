@@ -61,7 +61,7 @@ def _add_neighbour(picture: Image.Image, size: int, rng: np.random.Generator) ->
 
 
 def _camera_faults(picture: Image.Image, rng: np.random.Generator, *, brightness: float) -> Image.Image:
-    """Add the faults of a phone camera: a little blur, grain, and JPEG artefacts."""
+    """Add the faults of a phone camera: a little blur, grain, and JPEG artifacts."""
     if rng.random() < 0.35:
         picture = picture.filter(ImageFilter.GaussianBlur(picture.width / 160 * rng.uniform(0.3, 0.9)))
     if rng.random() < 0.5:

@@ -24,7 +24,7 @@ def check_size(size: int) -> None:
 
 
 def render_product(product: Product, size: int, *, view: View | None = None) -> Image.Image:
-    """Render a product alone, centred on a transparent square.
+    """Render a product alone, centered on a transparent square.
 
     Args:
         product: The product.
@@ -79,7 +79,7 @@ def _visible_box(sprite: Image.Image) -> tuple[int, int, int, int]:
 
 
 def _homography(width: int, height: int, view: View) -> np.ndarray:
-    """Return the 3x3 map from the drawn picture, centred and scaled to unit half-height, to the warped plane."""
+    """Return the 3x3 map from the drawn picture, centered and scaled to unit half-height, to the warped plane."""
     roll, yaw = np.radians(view.roll), np.radians(view.yaw)
     half = max(width, height) / 2.0
     centre = np.array([[1 / half, 0, -width / 2 / half], [0, 1 / half, -height / 2 / half], [0, 0, 1]])

@@ -27,7 +27,7 @@ ATTRIBUTE_KEYS = (
     "accent",
     "accent_color",
 )
-#: Families per category: products of one family share shape and material and differ in colour, pattern or mark.
+#: Families per category: products of one family share shape and material and differ in color, pattern or mark.
 FAMILIES = 10
 BRANDS = (
     "Arvo",
@@ -64,7 +64,7 @@ class Product:
         title: Title as a shop writes it.
         category: Category name, a key of `CATEGORIES`.
         attributes: Values by `ATTRIBUTE_KEYS`; keys that do not apply are absent.
-        look: Shape parameters, colours, pattern and mark.
+        look: Shape parameters, colors, pattern and mark.
     """
 
     item_id: str
@@ -89,8 +89,8 @@ def _choose(rng: np.random.Generator, options: tuple[str, ...]) -> str:
 def sample_product(seed: int, index: int, split: str = "train") -> Product:
     """Draw product number `index` of a split.
 
-    About a third of the products of a family also share the family's colour, so that they differ only in a mark, a
-    pattern, a secondary colour or a detail.
+    About a third of the products of a family also share the family's color, so that they differ only in a mark, a
+    pattern, a secondary color or a detail.
 
     Args:
         seed: Seed of the catalog, 0 or more.
@@ -169,6 +169,6 @@ def sample_product(seed: int, index: int, split: str = "train") -> Product:
 
 
 def _named_shade(name: str, rng: np.random.Generator):
-    """Return a shade of a colour that is nearer to its name than to any other."""
+    """Return a shade of a color that is nearer to its name than to any other."""
     shade = vary_color(name, rng)
     return shade if nearest_color(shade) == name else COLORS[name]

@@ -27,7 +27,7 @@ TARGET_SIDE = 0.92
 
 @dataclass(frozen=True)
 class Scene:
-    """A listing picture and what is known about it.
+    """A listing picture, with the box and the masks of its target.
 
     Attributes:
         image: The picture, RGB, `size` x `size`.
@@ -49,8 +49,8 @@ def render_listing(
 
     Args:
         product: The target.
-        layout: "clean" for a studio picture that the product fills to 55-90%, or "clutter" for the target among one
-            to three products of other categories in a room, under promotional overlays.
+        layout: "clean" for a studio picture in which the product spans 55-90% of the side, or "clutter" for the target
+            among one to three products of other categories in a room, under promotional overlays.
         size: Side of the picture in pixels, at least 32.
         seed: Chooses view, backdrop, distractors and overlays; 0 or more.
 

@@ -1,4 +1,4 @@
-"""Light on a surface: materials, a directional light, and the resulting colour."""
+"""Light on a surface: materials, a directional light, and the resulting color."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def illuminate(
     Args:
         nx: Horizontal part of the unit normal, shape (h, w); positive to the right.
         ny: Vertical part of the unit normal, shape (h, w); positive downwards.
-        light: Unit vector towards the light (x right, y down, z to the viewer).
+        light: Unit vector toward the light (x right, y down, z to the viewer).
         finish: The material.
 
     Returns:
@@ -100,7 +100,7 @@ def illuminate(
     """
     lx, ly, lz = light
     nz = np.sqrt(np.maximum(1.0 - nx * nx - ny * ny, 0.0))
-    # Relative to a surface that faces the viewer, so that most of a product keeps its named colour.
+    # Relative to a surface that faces the viewer, so that most of a product keeps its named color.
     shade = 1.0 + finish.contrast * (nx * lx + ny * ly + (nz - 0.96) * lz)
     if finish.bands:
         shade = shade + finish.bands * np.cos(8.0 * nx + 3.0 * ny + 0.6)
@@ -116,11 +116,11 @@ def illuminate(
 
 
 def lit_color(color: np.ndarray, shade: np.ndarray, highlight: np.ndarray) -> np.ndarray:
-    """Return a colour as lit, uint8 of shape (h, w, 3).
+    """Return a color as lit, uint8 of shape (h, w, 3).
 
     Args:
-        color: Base colour in [0, 255], float32 of shape (3,) or (h, w, 3).
-        shade: Brightness factor, shape (h, w); above 1 the colour moves towards white.
+        color: Base color in [0, 255], float32 of shape (3,) or (h, w, 3).
+        shade: Brightness factor, shape (h, w); above 1 the color moves toward white.
         highlight: Share of white to mix in, in [0, 1], shape (h, w).
     """
     white = np.minimum(highlight + np.maximum(shade - 1.0, 0.0) * 0.55, 0.9)

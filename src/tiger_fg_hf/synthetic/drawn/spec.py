@@ -9,7 +9,7 @@ from typing import Any
 from .painter import Painter, Surface
 from .palette import COLORS, Rgb
 
-#: Materials that come in certain colours only.
+#: Materials that come in certain colors only.
 MATERIAL_COLORS: dict[str, tuple[str, ...]] = {
     "wood": ("tan", "brown", "cream", "black"),
     "steel": ("silver", "grey", "black", "navy", "red", "teal", "cream"),
@@ -27,14 +27,14 @@ class Look:
         shape: Shape word of the category, or "" if it has only one shape.
         detail: Detail word of the category, or "" if it has none.
         params: Continuous shape parameters, each in [0, 1].
-        color: Main colour.
+        color: Main color.
         material: Main material, a key of `FINISHES`.
-        accent: Colour of the secondary parts.
+        accent: Color of the secondary parts.
         pattern: A key of `PATTERNS`, or "solid".
-        pattern_color: Second colour of the pattern.
+        pattern_color: Second color of the pattern.
         pattern_scale: Periods of the pattern per product unit.
         mark: Printed mark, a key of `MARKS`, or "" for none.
-        mark_color: Colour of the mark.
+        mark_color: Color of the mark.
         noise_seed: Seed of the fine texture and the cloth folds.
     """
 
@@ -92,12 +92,12 @@ class Category:
         nouns: Words for it in titles.
         shapes: Shape words; each is drawn differently.
         details: Detail words; each is drawn differently.
-        accent: Name of the part that has the accent colour, or "" where none is visible.
-        accents: Names of the colours that an accent may have.
+        accent: Name of the part that has the accent color, or "" where none is visible.
+        accents: Names of the colors that an accent may have.
         patterns: Patterns of the main part besides "solid".
         pattern_scale: Range of the pattern's periods per product unit.
         markable: Whether it can carry a printed mark.
-        colors: Names of the colours of the main part.
+        colors: Names of the colors of the main part.
         lies_flat: Whether it is photographed lying, from above; else it stands on a surface.
     """
 

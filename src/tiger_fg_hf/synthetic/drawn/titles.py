@@ -11,7 +11,7 @@ from .spec import Category
 
 
 def write_title(category: Category, attributes: Mapping[str, str], rng: np.random.Generator) -> str:
-    """Write a title with the category, the main colour, the material and further attributes.
+    """Write a title with the category, the main color, the material and further attributes.
 
     Args:
         category: The product's category.

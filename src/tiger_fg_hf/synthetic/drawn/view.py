@@ -23,8 +23,8 @@ class View:
         flip: Mirror the product left to right.
         scale: Longest side of the product as a fraction of the picture, in (0, 1].
         light_angle: Direction the light comes from, degrees (-90 above, 180 left).
-        light_height: Angle of the light towards the viewer, degrees in (0, 90).
-        brightness: Factor on all colours.
+        light_height: Angle of the light toward the viewer, degrees in (0, 90).
+        brightness: Factor on all colors.
         tint: Factor on red, green and blue.
     """
 
@@ -42,7 +42,7 @@ class View:
 
     @property
     def light(self) -> tuple[float, float, float]:
-        """Unit vector towards the light (x right, y down, z to the viewer)."""
+        """Unit vector toward the light (x right, y down, z to the viewer)."""
         flat = math.cos(math.radians(self.light_height))
         angle = math.radians(self.light_angle)
         return flat * math.cos(angle), flat * math.sin(angle), math.sin(math.radians(self.light_height))

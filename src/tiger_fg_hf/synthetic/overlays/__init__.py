@@ -3,9 +3,9 @@
 `draw_promotions` draws the promotions of one shop, in its style and language, at the levels of `LEVELS`.
 `draw_stickers` draws a few plain ones. Both paint with the shapes of `canvas`.
 
-Text is written in Pillow's own font and in those of `typefaces`, so that all machines with one version of Pillow draw
-the same, in Latin, Cyrillic, Chinese, Japanese and Korean letters. `FontSet(folder)` adds the fonts of a folder, and
-the languages that they have glyphs for. Missing glyphs are never drawn.
+Text is written in Pillow's own font and in those of `typefaces`, in Latin, Cyrillic, Chinese, Japanese and Korean
+letters. Machines with the same version of Pillow therefore draw the same pixels. `FontSet(folder)` adds the fonts of a
+folder, and the languages that they have glyphs for. Missing glyphs are never drawn.
 """
 
 from .fonts import FontSet, default_fonts

@@ -35,12 +35,12 @@ class Canvas:
         self.image = Image.new("RGBA", (width, height))
 
     def mask(self) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-        """Return an empty mask of the canvas' size, and what draws on it."""
+        """Return an empty mask of the canvas's size, and the `ImageDraw` for it."""
         mask = Image.new("L", self.image.size)
         return mask, ImageDraw.Draw(mask)
 
     def plate(self, area: Area | None = None, *, radius: float | None = None) -> Image.Image:
-        """Return the mask of a rectangle with corners of `radius` pixels, by default by the canvas' roundness."""
+        """Return the mask of a rectangle with corners of `radius` pixels; by default, from `roundness`."""
         x0, y0, x1, y1 = area or (0, 0, self.width, self.height)
         mask, draw = self.mask()
         rounding = self.roundness * min(x1 - x0, y1 - y0) if radius is None else radius
@@ -85,7 +85,7 @@ class Canvas:
         direction: str = "down",
         opacity: float = 1.0,
     ) -> None:
-        """Paint a colour, or a gradient from `color` to another, where a mask of the canvas' size is set."""
+        """Paint a color, or a gradient from `color` to another, where a mask of the canvas's size is set."""
         if opacity < 1:
             mask = mask.point([round(value * opacity) for value in range(256)])
         box = mask.getbbox()
@@ -125,7 +125,7 @@ class Patch(Canvas):
         self.style, self.roundness = style, style.roundness
 
     def area(self, mask: Image.Image, *, opacity: float = 1.0) -> None:
-        """Fill a mask with the palette's main colours, by the style's gradient."""
+        """Fill a mask with the palette's main colors, by the style's gradient."""
         palette = self.style.palette
         self.fill(mask, palette.main, palette.deep, direction=self.style.gradient, opacity=opacity)
 
@@ -146,9 +146,9 @@ class Patch(Canvas):
         Args:
             area: `(x0, y0, x1, y1)` in pixels.
             text: What to write.
-            ink: Its colour.
+            ink: Its color.
             align: "left", "middle" or "right" of the area; always halfway down.
-            outline: Colour around the letters.
+            outline: Color around the letters.
             bold: Width of strokes, instead of the style's.
             strike: Whether to strike it through.
             limit: Largest scale of the letters (see `fit`).
@@ -184,7 +184,7 @@ class Patch(Canvas):
         return min(self.style.voice.font.fit(text, size, **self._look()) for text in texts)
 
     def shaded(self) -> Image.Image:
-        """Return the finished element; if the style has shadows, with a soft one, and a little larger."""
+        """Return the finished element; with a soft shadow, and slightly larger, if the style has shadows."""
         if not self.style.shadow:
             return self.image
         reach = max(1, round(0.03 * min(self.width, self.height)))
@@ -197,7 +197,7 @@ class Patch(Canvas):
         return result
 
     def _look(self, bold: float | None = None) -> dict[str, Any]:
-        """Return how the font draws text: a font that is bold or leans by itself is not made so again."""
+        """Return the options of the font's `mask`; a bold or slanted font is not made bold or slanted again."""
         style, font = self.style, self.style.voice.font
         return {
             "bold": 0.0 if font.is_bold else style.bold if bold is None else bold,

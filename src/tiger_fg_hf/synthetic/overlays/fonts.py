@@ -1,4 +1,4 @@
-"""Fonts of overlays: those of the package, with which all machines draw the same, and those of a folder."""
+"""Fonts of overlays: those in the package, which draw the same on every machine, and those of a folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Font:
         is_slanted: Whether its letters lean.
 
     Raises:
-        ValueError: If the file is no scalable font; the message names it.
+        ValueError: If the file is not a scalable font; the message names it.
     """
 
     def __init__(self, path: Path | None = None, *, shapes: bool = False):
@@ -157,7 +157,7 @@ def _font_files(folder: Path) -> list[Path]:
 
 
 def _needs_shaping(character: str) -> bool:
-    """Return whether a character joins or moves around its neighbours, as in Arabic and Indic scripts, or marks."""
+    """Return whether a character joins or moves around its neighbors, as in Arabic and Indic scripts, or marks."""
     return (
         unicodedata.bidirectional(character) in ("R", "AL", "NSM")
         or unicodedata.category(character) in ("Mn", "Mc", "Me")

@@ -21,7 +21,7 @@ OVERSAMPLE = 2
 _GAP = 0.025
 # A spot may overlap other elements by up to this share of itself.
 _MAX_OVERLAP = 0.06
-# Small elements together hide up to this share of the product's box, so that it stays recognisable.
+# Small elements together hide up to this share of the product's box, so that it stays recognizable.
 _MAX_ON_PRODUCT = 0.45
 # Sizes at which an element is tried, until one has a free spot.
 _SHRINKS = (1.0, 0.85, 0.72)
@@ -140,7 +140,7 @@ def _is_free(spot: Spot, taken: Sequence[Spot]) -> bool:
 
 
 def _spots(element: Element, extent: tuple[int, int], size: tuple[int, int]) -> list[Spot]:
-    """Return the spots of an element's anchors in the picture; each at the top or bottom has another further in."""
+    """Return the spots of an element's anchors; one with a gap at the top or bottom gets a second spot further in."""
     width, height = extent
     if width > size[0] or height > size[1]:
         return []

@@ -29,7 +29,7 @@ _HEAVY_AIM = (0.27, 0.34)
 _AIM_PER_ELEMENT = 0.025
 #: Fewest and most elements of a level.
 LIGHT_COUNT, HEAVY_COUNT = (1, 2), (4, 7)
-# How many scales to try for a choice of elements, by the share that they are expected to cover and by the real one.
+# How many scales to try for a choice of elements: by their expected cover, then by their painted cover.
 _EXPECTED_TRIES, _TRIES = 8, 3
 _CLOSE = 0.02
 _SCALES = (0.7, 1.6)
@@ -128,7 +128,8 @@ def draw_promotions(
     a bar among them; they cover 25% to 45% of the picture and leave about half of the product clear, or more.
 
     Args:
-        image: The picture, RGB, at least 48 pixels wide and high and at most twice as long as wide; it is not changed.
+        image: The picture, RGB, at least 48 pixels on each side, the longer side at most twice the shorter; it is not
+            changed.
         level: The level.
         rng: The only source of randomness. Besides it, the overlays depend on the size of the picture and on `box`,
             not on the picture's pixels.
@@ -194,7 +195,7 @@ def _heavy(
 ) -> tuple[Image.Image, tuple[str, ...]]:
     structure = _structure(rng, size, product)
     count = int(rng.integers(max(HEAVY_COUNT[0], len(structure) + 2), HEAVY_COUNT[1] + 1))
-    # All kinds are candidates: the next one replaces one without a spot.
+    # All kinds are candidates: a kind without a spot is replaced by the next one.
     small = _small_elements(rng, size, {name: kind.heavy for name, kind in _KINDS.items()})
     aim = rng.uniform(*_HEAVY_AIM) + _AIM_PER_ELEMENT * (count - HEAVY_COUNT[0])
 

@@ -20,7 +20,7 @@ _PRICE_INK = (32, 32, 36)
 _BURSTS = ("-10%", "-20%", "-25%", "-30%", "-40%", "-50%", "SALE", "HOT", "2 FOR 1")
 _RIBBONS = ("NEW", "SALE", "BEST", "TOP", "ECO", "LIMITED")
 _BANNERS = ("FREE SHIPPING", "SUMMER SALE", "BUY 2 GET 1", "BESTSELLER", "LAST CHANCE", "24H DELIVERY", "NEW SEASON")
-#: The first names alone: the drawn catalog's pictures must not change when a name is added.
+#: Only the first names, so that the drawn catalog's pictures do not change when a name is added.
 _SHOPS = SHOP_NAMES[:6]
 
 
@@ -39,7 +39,7 @@ def draw_stickers(
 
     Args:
         image: The picture, of any mode; it is not changed.
-        rng: Chooses stickers, words, colours and places.
+        rng: Chooses stickers, words, colors and places.
         count: Number of opaque stickers to try, 0 to 5. Above 0, a ribbon, a border and a watermark may be added.
         box: `(x0, y0, x1, y1)` of the product in pixels, or None if stickers may hide anything.
         max_hidden: Largest share of `box` that opaque stickers hide together, in [0, 1].
@@ -65,7 +65,7 @@ def draw_stickers(
     width, height = image.size
     canvas = Canvas(width * OVERSAMPLE, height * OVERSAMPLE)
     clear = box if box is not None else (0, 0, 0, 0)
-    # In this order of factors: another rounds differently, and would decide ties otherwise.
+    # Keep this order of factors: another order rounds differently and could change the pictures.
     budget = max_hidden * (clear[2] - clear[0]) * (clear[3] - clear[1])
     taken: list[Spot] = []
 

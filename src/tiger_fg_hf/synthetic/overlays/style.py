@@ -1,4 +1,4 @@
-"""How one shop's promotions look: colours, letters, corners and shadows."""
+"""How one shop's promotions look: colors, letters, corners and shadows."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _WEIGHTS = (0.021, 0.032, 0.042)
 
 
 class Palette(NamedTuple):
-    """Colours that go together.
+    """Colors that go together.
 
     Attributes:
-        main: Colour of large areas.
+        main: Color of large areas.
         deep: Darker end of their gradient.
-        ink: Colour of text on them.
-        accent: Colour that stands out from them.
-        accent_ink: Colour of text on `accent`.
+        ink: Color of text on them.
+        accent: Color that stands out from them.
+        accent_ink: Color of text on `accent`.
     """
 
     main: Color
@@ -65,7 +65,7 @@ class Style:
     """The look that all elements of a picture share.
 
     Attributes:
-        palette: Its colours.
+        palette: Its colors.
         voice: Its language and font.
         bold: Width of strokes, as a share of the height of letters.
         slant: Whether letters lean.

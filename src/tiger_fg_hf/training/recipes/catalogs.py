@@ -19,7 +19,6 @@ from ...catalog.notes import describe_notes
 from ...catalog.pairing import pair_queries
 from ...catalog.record import to_record
 from ...catalog.source import load_catalog
-from ...data.clutter import ClutterBank, clutter_pool
 from ...synthetic.drawn import drawn_catalog
 from ..arguments import ArgumentGroup, argument
 
@@ -32,11 +31,11 @@ _SMALLEST_SIDE = 96
 
 @dataclass
 class CatalogArguments(ArgumentGroup):
-    """Which catalog is trained on, and which one is evaluated."""
+    """The catalogs to train on and to evaluate on."""
 
     _argument_group_name = "Data"
 
-    # A resumed run compares the content of the catalog, not where it lies.
+    # A resumed run compares the content of the catalog, not its location.
     data: str = argument("drawn", "Catalog: folder, file or Hub id, or 'drawn' for drawings.", resume="may_change")
     split: str | None = argument(None, "Split of the catalog, if it has several.", resume="may_change")
     columns: str | None = argument(
@@ -51,11 +50,11 @@ class CatalogArguments(ArgumentGroup):
         resume="may_change",
     )
     clutter: str | None = argument(
-        None, "Photos that products are set on as backgrounds. Backgrounds are drawn by default."
+        None, "Photos to use as backgrounds of products. Backgrounds are drawn by default."
     )
     drawn_products: int = argument(3000, "Products of the drawn catalog.")
     eval_data: str | None = argument(
-        None, "Catalog to evaluate during training, which must not be trained on.", resume="may_change"
+        None, "Catalog to evaluate on during training; it must not contain training data.", resume="may_change"
     )
     eval_limit: int = argument(500, "Listings of --eval_data to use.", resume="may_change")
     num_workers: int = argument(2, "Processes that prepare batches.", resume="may_change")
@@ -159,7 +158,7 @@ def build_eval_catalog(data: CatalogArguments, *, image_size: int, layout: Layou
         ValueError: If the training catalog is not drawn and `--eval_data` is missing.
     """
     if data.eval_data is None and data.data != "drawn":
-        raise ValueError("--eval_every needs --eval_data, a catalog that is not trained on.")
+        raise ValueError("--eval_every needs --eval_data, a catalog without training data.")
     if data.eval_data is None or data.eval_data == "drawn":
         return draw_catalog(
             data, image_size=image_size, num_products=data.eval_limit, split="validation", layout=layout
@@ -213,28 +212,12 @@ def _usable_rows(rows: Any, report: CatalogReport, source: str) -> tuple[Any, in
     return rows.select(usable), len(rows) - len(usable)
 
 
-def build_clutter(clutter: str | None, pool: Literal["query", "item"], *, size: int) -> ClutterBank | None:
-    """Read backgrounds from one of two disjoint pools of `clutter`; None, for drawn backgrounds, if it is absent."""
-    if clutter is None:
-        return None
-    return ClutterBank(clutter_pool(load_clutter(clutter), pool), side=max(size, _SMALLEST_SIDE))
-
-
-def load_clutter(source: str) -> Any:
-    """Load photos without item ids as a `datasets.Dataset` with an `image` column."""
-    import datasets
-
-    if source.endswith(".parquet"):
-        return datasets.load_dataset("parquet", data_files=source, split="train")
-    return datasets.load_dataset(source, split="train")
-
-
 def pixel_statistics(vision: str) -> dict[str, list[float]]:
     """Read the mean and deviation that a vision encoder was trained with; ImageNet's apply if it saves none."""
     try:
         saved, _ = ImageProcessingMixin.get_image_processor_dict(vision)
     except OSError:
-        logger.warning("'%s' has no preprocessor_config.json: images are normalised as for ImageNet.", vision)
+        logger.warning("'%s' has no preprocessor_config.json: images are normalized as for ImageNet.", vision)
         return {}
     return {name: saved[name] for name in ("image_mean", "image_std") if saved.get(name) is not None}
 

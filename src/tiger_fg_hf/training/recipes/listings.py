@@ -6,13 +6,14 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
+from ...data.clutter import open_clutter
 from ...data.listings import ListingConfig, ListingSynthesizer
 from ...data.tgq_former_pairs import TGQFormerPairDataset
 from ...models.dual_encoder_tgq_former import pads_titles
 from ...models.image_processing_pil_tiger_fg import TigerFGImageProcessorPil
 from ...synthetic.overlays import LEVELS, FontSet, Level
 from ..arguments import ArgumentGroup, argument, check_range, check_share
-from .catalogs import CatalogArguments, build_clutter, draw_catalog, read_catalog
+from .catalogs import CatalogArguments, draw_catalog, read_catalog
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ def build_listing_pairs(
     """
     synthesizer = ListingSynthesizer(
         data.listing_config,
-        build_clutter(data.clutter, "item", size=data.image_size),
+        open_clutter(data.clutter, "item", size=data.image_size),
         FontSet(data.fonts) if data.fonts else None,
     )
     return TGQFormerPairDataset(
@@ -141,14 +142,14 @@ def title_form(dual_encoder: PreTrainedConfig, max_title_length: int | None) -> 
     positions = dual_encoder.text_config.max_position_embeddings
     if max_title_length not in (None, positions):
         raise ValueError(
-            f"--max_title_length must be {positions}, as SigLIP reads a title off its last position, got "
+            f"--max_title_length must be {positions}, as SigLIP reads a title from its last position, got "
             f"{max_title_length}."
         )
     return {"max_title_length": positions, "title_padding": "max_length"}
 
 
 def listing_image_processor(data: ListingArguments, statistics: dict[str, list[float]]) -> TigerFGImageProcessorPil:
-    """Build the image processor of listings, normalising with `statistics`."""
+    """Build the image processor of listings, normalizing with `statistics`."""
     return TigerFGImageProcessorPil(
         size={"height": data.image_size, "width": data.image_size}, resize_mode="pad", **statistics
     )

@@ -22,7 +22,7 @@ Evaluate = Callable[[nn.Module], Mapping[str, float]]
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a method brings to its training run.
+    """What a method contributes to its training run.
 
     Attributes:
         method: Name of the method, for the summary.
@@ -64,10 +64,10 @@ def run_plan(
 
     Args:
         accelerator: From [`build_accelerator`].
-        plan: What the method brings.
+        plan: What the method contributes.
         catalog: The checked training catalog.
         data: Arguments of the data.
-        args: Arguments of optimisation and run.
+        args: Arguments of optimization and run.
         others: All other arguments: model, losses.
 
     Returns:

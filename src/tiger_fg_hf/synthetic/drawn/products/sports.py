@@ -67,7 +67,7 @@ def _ball(p: Painter, k: Look) -> None:
                 opacity=0.95,
             )
     if k.mark:
-        # A roundel in the ball's own colour keeps the print clear of the seams.
+        # A roundel in the ball's own color keeps the print clear of the seams.
         p.decal(circle(0.5 + turn * radius, 0.54, 0.19), k.color)
         p.mark(k.mark, 0.5, 0.54, 0.12, k.mark_color, wrap=radius)
 

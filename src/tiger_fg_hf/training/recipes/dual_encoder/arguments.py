@@ -50,7 +50,7 @@ class DualEncoderArguments(ArgumentGroup):
 
 @dataclass
 class DualEncoderTrainArguments(TrainArguments):
-    """Arguments of optimisation and run, with the dual encoder's defaults."""
+    """Arguments of optimization and run, with the dual encoder's defaults."""
 
     output_dir: str = argument("runs/dual-encoder", "Folder of the run and of the final model.", resume="may_change")
 

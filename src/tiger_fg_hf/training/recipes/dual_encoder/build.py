@@ -1,4 +1,4 @@
-"""Builds a dual encoder and its processor from arguments."""
+"""Build a dual encoder and its processor from arguments."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def build_dual_encoder(
 
 
 def _paired_encoders(args: DualEncoderArguments, data: ListingArguments) -> VisionTextDualEncoderModel:
-    """Join two pretrained encoders into a new dual encoder; the vision encoder may come from a TIGER-FG.
+    """Join two pretrained encoders into a new dual encoder; the vision encoder may come from a TIGER-FG model.
 
     Raises:
         ValueError: If one of them has no pooled output.

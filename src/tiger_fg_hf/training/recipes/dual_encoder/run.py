@@ -1,4 +1,4 @@
-"""Trains the image-text dual encoder that TGQ-Former keeps frozen.
+"""Train the image-text dual encoder that TGQ-Former keeps frozen.
 
     accelerate launch -m tiger_fg_hf.training.recipes.dual_encoder.run [recipe.yaml] [--flag VALUE ...]
 

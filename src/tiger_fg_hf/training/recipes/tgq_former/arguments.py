@@ -73,7 +73,7 @@ class TGQFormerArguments(ArgumentGroup):
 
 @dataclass
 class TGQFormerTrainArguments(TrainArguments):
-    """Arguments of optimisation and run, with TGQ-Former's defaults."""
+    """Arguments of optimization and run, with TGQ-Former's defaults."""
 
     output_dir: str = argument("runs/tgq-former", "Folder of the run and of the final model.", resume="may_change")
     weight_decay: float = argument(1e-3, "Decoupled weight decay of matrices.")

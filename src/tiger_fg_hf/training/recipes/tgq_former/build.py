@@ -1,4 +1,4 @@
-"""Builds a TGQ-Former and its processor from arguments, and calibrates its gate."""
+"""Build a TGQ-Former and its processor from arguments, and calibrate its gate."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Trains TGQ-Former.
+"""Train TGQ-Former.
 
     accelerate launch -m tiger_fg_hf.training.recipes.tgq_former.run [recipe.yaml] [--flag VALUE ...]
 
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     pairs = build_listing_pairs(catalog.rows, data, seed=args.seed)
     if model_args.agreement_samples and model_args.model is None and model.metadata_gate is not None:
         model.to(accelerator.device)
-        # Broadcast, so that rounding does not set the processes apart.
+        # Broadcast, so that rounding does not make the processes differ.
         agreement = broadcast(listing_agreement(model, processor, pairs, model_args.agreement_samples))
         model.calibrate_agreement(agreement)
     frozen = [model.dual_encoder, *([model.language_model] if model_args.freeze_language_model else [])]
@@ -97,7 +97,7 @@ def left_out_losses(config: Any, weights: TGQFormerLossWeights) -> dict[str, str
 
 
 def build_evaluation(data: ListingArguments, processor: Any) -> Evaluate:
-    """Make the pairs to evaluate, and return the evaluation of a model."""
+    """Make the pairs to evaluate on, and return a function that evaluates a model."""
     rows = check_eval_rows(build_eval_catalog(data, image_size=data.image_size), data, processor)
     pairs = build_eval_listings(rows, data)
     listings = [pairs[row] for row in range(len(pairs))]

@@ -69,12 +69,12 @@ class TigerFGModelArguments(ArgumentGroup):
 
 @dataclass
 class QuerySynthesisArguments(ArgumentGroup):
-    """How queries are synthesised from listings that have no query photo."""
+    """How queries are synthesized from listings that have no query photo."""
 
     _argument_group_name = "Synthesis"
 
     query_difficulty: Literal["easy", "default", "hard"] = argument(
-        "default", "How far synthesised queries depart from the listing photo."
+        "default", "How far synthesized queries depart from the listing photo."
     )
 
 

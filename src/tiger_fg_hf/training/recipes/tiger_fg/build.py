@@ -1,4 +1,4 @@
-"""Builds model, processor, pairs and teacher of TIGER-FG from arguments."""
+"""Build the model, processor, pairs and teacher of TIGER-FG from arguments."""
 
 import logging
 from dataclasses import fields
@@ -12,6 +12,7 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from ....catalog.fingerprint import catalog_fingerprint
 from ....data.catalog_photos import CatalogPhotos
+from ....data.clutter import open_clutter
 from ....data.mosaic import MosaicComposer, MosaicConfig
 from ....data.query_synthesis import QuerySynthesisConfig, QuerySynthesizer
 from ....data.tiger_fg_pairs import ItemAugmentation, TigerFGPairDataset
@@ -26,7 +27,7 @@ from ....objectives.tiger_fg_student import TigerFGStudent
 from ....objectives.tiger_fg_weights import TigerFGLossWeights
 from ...hard_batches import HardBatchOrder
 from ...tokenizer import train_sentencepiece_tokenizer
-from ..catalogs import build_clutter, catalog_texts, draw_catalog, pixel_statistics, read_catalog
+from ..catalogs import catalog_texts, draw_catalog, pixel_statistics, read_catalog
 from .arguments import TigerFGDataArguments, TigerFGModelArguments
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def build_synthesizer(
         size: Side of the queries in pixels.
         difficulty: How far queries depart from the listing photo.
     """
-    bank = build_clutter(clutter, "query", size=size)
+    bank = open_clutter(clutter, "query", size=size)
     return QuerySynthesizer(QuerySynthesisConfig.preset(difficulty, size=size), bank)
 
 
@@ -71,13 +72,13 @@ def build_pairs(
     seed: int,
     hard_texts: bool = False,
 ) -> TigerFGPairDataset:
-    """Build the training pairs, with synthesised queries or the catalog's own in varied light and quality.
+    """Build the training pairs, with synthesized queries or the catalog's own in varied light and quality.
 
     Args:
         catalog: Rows of the catalog.
         data: Arguments of the data.
         image_size: Side of mosaics in pixels.
-        query_size: Side of synthesised queries in pixels; `image_size` by default.
+        query_size: Side of synthesized queries in pixels; `image_size` by default.
         seed: Seed of the pairs.
         hard_texts: Whether the losses use mismatched texts.
     """
@@ -85,7 +86,7 @@ def build_pairs(
     if data.mosaic_share:
         smallest, largest = data.mosaic_area
         config = MosaicConfig(size=image_size, area=(smallest, largest), overlay_probability=data.mosaic_overlays)
-        mosaic = MosaicComposer(config, build_clutter(data.clutter, "item", size=image_size))
+        mosaic = MosaicComposer(config, open_clutter(data.clutter, "item", size=image_size))
     pairs = TigerFGPairDataset(
         catalog,
         build_synthesizer(data.clutter, size=query_size or image_size, difficulty=data.query_difficulty),

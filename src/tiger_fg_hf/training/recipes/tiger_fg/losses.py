@@ -1,4 +1,4 @@
-"""Which losses a TIGER-FG run uses, and which the catalog or a missing teacher leave out."""
+"""Which losses a TIGER-FG run uses, and which it leaves out for lack of data or of a teacher."""
 
 from ....data.tiger_fg_pairs import TigerFGPairDataset
 from ....objectives.tiger_fg_weights import TigerFGLossWeights
@@ -54,7 +54,7 @@ def left_out_losses(
     """
     reasons: dict[str, str] = {}
     active = losses.active()
-    # Mosaics know where they set their products.
+    # Mosaics record where they place their products.
     if not counts["box"] and pairs.mosaic is None:
         reasons |= dict.fromkeys([name for name in _NEED_BOXES if name in active], "the catalog has no boxes")
     if "v2t" in active and not counts["text"]:

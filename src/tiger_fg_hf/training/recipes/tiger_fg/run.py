@@ -1,4 +1,4 @@
-"""Trains TIGER-FG.
+"""Train TIGER-FG.
 
     accelerate launch -m tiger_fg_hf.training.recipes.tiger_fg.run [recipe.yaml] [--flag VALUE ...]
 
@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 
 def build_evaluation(data: TigerFGDataArguments, processor: Any, *, image_size: int) -> Evaluate:
-    """Open the catalog to evaluate, synthesise the queries it lacks, and return the evaluation of a model."""
+    """Open the catalog to evaluate on, synthesize missing queries, and return a function that evaluates a model."""
     rows = build_eval_catalog(data, image_size=image_size, layout=data.drawn_layout)
     rows = check_eval_rows(rows, data, processor)
     items = CatalogRecords(rows)
