@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def draw_cases(is_right: torch.Tensor, number: int, seed: int = 0) -> list[int]:
-    """Sample queries so that each outcome (first, among the hits, missed) has its rounded share; best outcomes first."""
+    """Sample queries so that each outcome (first, among the hits, missed) has its rounded share; best first."""
     first, among = is_right[:, 0], is_right.any(dim=1)
     generator = torch.Generator().manual_seed(seed)
     groups = [group.nonzero()[:, 0] for group in (first, among & ~first, ~among)]

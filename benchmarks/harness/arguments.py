@@ -33,14 +33,14 @@ class BenchmarkArguments:
     systems: str = field(
         default="all", metadata={"help": "System names separated by commas; 'all' and 'ablations' stand for groups."}
     )
-    seeds: str = field(default="0", metadata={"help": "Training seeds separated by commas; every system runs once with each."})
+    seeds: str = field(default="0", metadata={"help": "Training seeds, separated by commas, for every system."})
     grid: str | None = field(
         default=None, metadata={"help": "Learning rates to try for every system, separated by commas."}
     )
     grid_steps: int | None = field(
         default=None, metadata={"help": "Steps of a trial; default: a fifth of --max_steps."}
     )
-    lr: float | None = field(default=None, metadata={"help": "One learning rate for every system, in place of a grid."})
+    lr: float | None = field(default=None, metadata={"help": "One learning rate for every system instead of a grid."})
     eval_batch_size: int = field(default=64, metadata={"help": "Pictures per forward pass of an evaluation."})
     jobs: int = field(default=1, metadata={"help": "Number of runs at a time, each a process with one thread."})
     report_only: bool = field(default=False, metadata={"help": "Only write the report of the finished runs."})

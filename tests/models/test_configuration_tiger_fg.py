@@ -14,7 +14,7 @@ from tiger_fg_hf import TigerFGConfig
         ("grounding_attention_heads", 5, "does not divide"),
         ("attention_dropout", 1.5, "attention_dropout must lie"),
         ("text_match_scale_init", 0.0, "text_match_scale_init must be positive"),
-        ("temperature_init", 0.001, "lies below the start"),
+        ("temperature_init", 0.001, "is below the initial value"),
     ],
 )
 def test_bad_configurations_are_named(field, value, message):

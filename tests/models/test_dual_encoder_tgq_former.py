@@ -66,11 +66,11 @@ def test_a_tiger_fg_as_dual_encoder(tmp_path):
     loaded = TGQFormerModel.from_pretrained(tmp_path / "whole")
     assert torch.equal(run(loaded, inputs).embeds, run(model, inputs).embeds)
     tiger_fg.towers()[0].save_pretrained(tmp_path / "query")
-    with pytest.raises(ValueError, match=r"holds a 'tiger_fg_query', which is no .* TIGER-FG of both towers"):
+    with pytest.raises(ValueError, match=r"holds a 'tiger_fg_query', which is not an .* joint TIGER-FG"):
         TGQFormerModel.from_backbones(str(tmp_path / "query"), str(tmp_path / "language"), **sizes)
 
 
 def test_a_backbone_that_is_no_dual_encoder_is_refused(tmp_path):
     BertModel(BertConfig(**LANGUAGE["bert"]().to_diff_dict())).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="holds a 'bert', which is no image-text dual encoder"):
+    with pytest.raises(ValueError, match="holds a 'bert', which is not an image-text dual encoder"):
         TGQFormerModel.from_backbones(str(tmp_path), str(tmp_path))

@@ -53,5 +53,5 @@ def test_a_language_model_with_an_unknown_word_width_is_named(monkeypatch):
 
 def test_a_model_without_language_is_named():
     config = TGQFormerConfig(dual_encoder_config=DUAL["clip"](), text_config=DUAL["clip"]())
-    with pytest.raises(ValueError, match="A 'clip' is no language model: it has no hidden_size"):
+    with pytest.raises(ValueError, match="A 'clip' is not a language model: it has no hidden_size"):
         TGQFormerModel(config)

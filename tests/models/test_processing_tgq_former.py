@@ -91,7 +91,7 @@ def test_items_without_picture():
     ]
 
 
-def test_lengths_are_those_of_their_readers():
+def test_title_and_prompt_have_lengths_of_their_own():
     processor = make_processor(max_length=3, max_title_length=2)
     inputs = processor(text=["red mug red mug red"], return_tensors="pt")
     assert inputs.title_input_ids.shape == (1, 2)

@@ -48,7 +48,7 @@ def test_without_item_photos():
     assert select_rows(batch, slice(1, 3)).keys() == batch.keys()
 
 
-def test_parts_of_parts():
+def test_rows_of_selected_rows():
     batch = counted_batch([2, 0, 1, 2, 0])
     part = select_rows(select_rows(batch, slice(1, 5)), slice(2, 4))
     assert part["pixel_values"][part["image_index"], 0, 0, 0].tolist() == [2, 0]

@@ -54,7 +54,7 @@ class Unknown(nn.Module):
             self.add_module(f"blocks_{number}", nn.ModuleList(Block(3) for _ in range(length)))
 
 
-def test_lists_within_layers_are_none_of_their_own():
+def test_nested_module_lists_are_not_taken_for_layers():
     found = encoder_layers(Unknown(3))
     assert found.depth["cls_token"] == found.depth["patches.weight"] == 0
     assert found.depth["blocks_0.1.parts.2.bias"] == 2

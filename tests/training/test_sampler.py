@@ -117,7 +117,7 @@ def test_resuming_and_slicing_leave_mosaics_as_they_are(start):
     assert mosaic_batches(batches=7, seed=4) != whole
 
 
-def test_without_mosaics_the_order_is_as_ever():
+def test_without_mosaics_the_order_is_unchanged():
     assert mosaic_batches(mosaic_share=0.0) == list(EpochBatchSampler(240, 80, 3, seed=3))
 
 

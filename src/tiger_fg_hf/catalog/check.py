@@ -39,7 +39,7 @@ class CatalogReport:
     notes: dict[str, int] = field(default_factory=dict)
 
     def sound_rows(self) -> list[int]:
-        """Return the rows without fault."""
+        """Return the numbers of the rows without a fault."""
         faulty = {fault.row for fault in self.faults}
         return [row for row in range(self.num_rows) if row not in faulty]
 
@@ -88,10 +88,10 @@ def check_catalog(
 
     Args:
         catalog: A catalog from `load_catalog` (not streamed) or `pair_queries`. Rows of other sources are mapped by
-            the `columns` of the processor.
-        processor: Decides what the text of a row is, and how long it may be. By default, the text is title, category
-            and attributes, and no text is too long.
-        images: Decode the images. Without it, missing and broken images and boxes outside their image go unnoticed.
+            the processor's `columns`.
+        processor: Renders the text of a row and limits its length. By default, the text is title, category and
+            attributes, and no text is too long.
+        images: Decode the images. If False, missing and broken images and boxes outside their image go unnoticed.
         num_workers: Processes that read and decode; 0 uses this one.
         show_progress: Show a progress bar.
 
@@ -132,7 +132,7 @@ class _CheckedBatch(NamedTuple):
 
 
 class _CheckedRow:
-    """Reads one row and collects the reasons why it cannot be used."""
+    """Reads one row, and collects the reasons why it cannot be used."""
 
     def __init__(self, row: Any, processor: Any, images: bool):
         row = map_columns(row, getattr(processor, "columns", None))
@@ -154,7 +154,7 @@ class _CheckedRow:
 
     def _check_images(self, row: Any, box: list[float] | None) -> None:
         columns = [name for name in IMAGE_COLUMNS if name in row] or ["image"]
-        # The first column must be filled; a listing without query gets one synthesised.
+        # Only the first column must be filled: missing queries are synthesized.
         for column in columns:
             image = row.get(column)
             if image is None:
@@ -182,7 +182,7 @@ class _CheckedRow:
 
 
 class _CheckedRows:
-    """Map-style data that reads and checks whole batches, in the workers of a `DataLoader`."""
+    """A map-style dataset that reads and checks whole batches, in the workers of a `DataLoader`."""
 
     def __init__(self, catalog: Dataset | PairedCatalog, processor: Any, images: bool):
         self.processor = processor
@@ -206,7 +206,7 @@ class _CheckedRows:
 
 
 def _text_of(record: dict[str, Any], processor: Any) -> str:
-    """Return the text of a record, or what stands for it without a processor."""
+    """Return the text of a record; without a processor, its fields joined."""
     if hasattr(processor, "render_text"):
         return processor.render_text(record)
     return "".join(str(record.get(name) or "") for name in ("title", "category", "attributes"))

@@ -93,7 +93,7 @@ def plan_columns(columns: Columns, found: list[str]) -> dict[str, str]:
 
 
 def check_found(mapping: Mapping[str, str], columns: Columns, found: list[str], source: Any) -> None:
-    """Check that a source has the planned columns, `item_id` and an image among them.
+    """Check that a source has the planned columns, including `item_id` and an image.
 
     Args:
         mapping: From `plan_columns`.

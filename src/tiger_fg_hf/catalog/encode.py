@@ -17,7 +17,7 @@ from .rows import ItemRows, ProcessedBatch, Processor, QueryRows, Records, RowBa
 
 logger = logging.get_logger(__name__)
 
-# By the start of a model's type. Names instead of classes, because models of remote code have their own classes.
+# The processor for each prefix of a model type. Names, not classes, because remote code has its own classes.
 _PROCESSORS = {"tiger_fg": "TigerFGProcessor", "tgq_former": "TGQFormerProcessor"}
 
 
@@ -90,8 +90,8 @@ def encode_items(
             processes.
         records: A `datasets.Dataset` or a list of dicts, at least one row. `image` may be missing or None. The text
             comes from `title`, `category` and `attributes` (or columns `attributes.<name>`, as in `load_catalog`),
-            converted as for training, and from other columns if the processor's template names them. Where a source
-            has other names, the processor's `columns` map them.
+            converted as for training, and from other columns if the processor's template names them. If a source
+            uses other names, the processor's `columns` map them.
         return_grounding: Also return where the model looked.
         batch_size: Rows per forward pass.
         device: See `encode_queries`.
@@ -101,11 +101,11 @@ def encode_items(
 
     Returns:
         `[N, D]`, float32, on the CPU; row i belongs to `records[i]`. With `return_grounding`, also a list of N maps
-        `[h, w]`, float32, that each sum to 1 (to 0 for an item without image).
+        `[h, w]`, float32, that each sum to 1 (or to 0 for an item without an image).
 
     Raises:
         ValueError: If there are no records, a row cannot be processed (the message names row and `item_id`), the
-            processor belongs to another method, or the model returns no grounding, as TGQ-Former.
+            processor belongs to another method, or the model, such as TGQ-Former, returns no grounding.
 
     Example:
         >>> from tiger_fg_hf import TigerFGItemModel, TigerFGProcessor, load_catalog
@@ -141,7 +141,7 @@ def evaluating(model: torch.nn.Module, device: torch.device | str | None) -> Ite
 
 
 def split_rows(rows: range, size: int, name: str) -> list[range]:
-    """Split rows into consecutive runs of `size`, the last one shorter; errors call `size` by `name`.
+    """Split rows into consecutive runs of `size`, the last one possibly shorter; `name` is what errors call `size`.
 
     Example:
         >>> split_rows(range(5), 2, "batch_size")
@@ -153,7 +153,7 @@ def split_rows(rows: range, size: int, name: str) -> list[range]:
 
 
 class EncodedBatch(NamedTuple):
-    """A batch of which n rows were encoded and the others are faulty.
+    """A batch with n encoded rows; the others are faulty.
 
     Attributes:
         item_ids: Ids of the encoded rows, `[n]`.
@@ -202,7 +202,7 @@ def encode_batches(
             embeds, maps = torch.empty(0, 0), None
             if batch.item_ids:
                 inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.inputs.items()}
-                # Not around the loop: a generator would leave the mode on in its caller.
+                # Not around the loop: between batches, a generator would leave these modes on in its caller.
                 with (
                     torch.no_grad(),
                     torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None),
@@ -223,7 +223,7 @@ def log_notes(notes: Mapping[str, int], num_rows: int) -> None:
 
 
 def _check_processor(model: torch.nn.Module, processor: Processor) -> None:
-    """Refuse the processor of our other method, whose texts and tokenizers differ; allow any other callable."""
+    """Refuse the processor of the other method, which prepares other texts; allow any other callable."""
     family = getattr(getattr(model, "config", None), "model_type", "")
     expected = next((name for prefix, name in _PROCESSORS.items() if family.startswith(prefix)), None)
     actual = type(processor).__name__

@@ -21,7 +21,7 @@ def catalog_fingerprint(dataset: Dataset | IterableDataset | PairedCatalog) -> s
     """Hash the content of a catalog: equal in every process and on every machine that reads the same rows.
 
     All text is hashed, and the images of up to 64 rows, spread evenly: embedded images by content, image files by name
-    and size. (Paths and modification times differ between copies of a catalog.) Of a streamed catalog, only the first
+    and size. (Paths and modification times differ between copies of a catalog.) For a streamed catalog, only the first
     64 rows are hashed.
 
     Returns:

@@ -34,7 +34,7 @@ def file_identity(path: str | None, *, hash_content: bool = False) -> str:
         hash_content: Read the file and hash it. Otherwise the identity is path, size and modification time.
 
     Returns:
-        A string that changes with the file, `""` for None.
+        A string that changes with the file; `""` for None.
     """
     if path is None:
         return ""
@@ -49,7 +49,7 @@ def file_identity(path: str | None, *, hash_content: bool = False) -> str:
 
 
 def image_paths(dataset: datasets.Dataset, column: str, rows: range) -> Iterator[str | None]:
-    """Yield the path of each row's image, without reading images that are embedded in the dataset if possible."""
+    """Yield the path of each row's image; reads no image if all are embedded in the dataset."""
     if column not in dataset.column_names:
         yield from (None for _ in rows)
         return

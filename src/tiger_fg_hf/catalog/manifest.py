@@ -1,4 +1,4 @@
-"""What the embeddings in a folder were computed from, so that only an equal run resumes them."""
+"""Record what the embeddings in a folder were computed from, so that only a matching run resumes them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MANIFEST = "manifest.json"
 
 
 def claim_folder(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest of a folder, or check that the one already there is equal.
+    """Write the manifest of a folder, or check that the existing one is equal.
 
     Raises:
-        ValueError: If the folder was begun with another manifest (the message lists the differences), or holds shards
-            without a manifest.
+        ValueError: If the folder was started with another manifest (the message lists the differences), or holds
+            shards without a manifest.
     """
     path = folder / MANIFEST
     if not path.exists():
@@ -35,7 +35,7 @@ def claim_folder(folder: Path, manifest: dict[str, Any]) -> None:
     differing = sorted(name for name in names if begun.get(name) != manifest.get(name))
     if differing:
         changes = "; ".join(f"{name} was {begun.get(name)!r}, is {manifest.get(name)!r}" for name in differing)
-        raise ValueError(f"cannot resume {folder}: {changes}. Use another folder, or the arguments it was begun with.")
+        raise ValueError(f"cannot resume {folder}: {changes}. Use another folder, or the arguments it began with.")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def replace_safely(temporary: Path, path: Path) -> None:
-    """Rename a finished file to `path`, so that a killed run leaves no half-written file there."""
+    """Rename a finished file to `path`, so that a killed run leaves no partial file there."""
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())  # without it, a power cut may keep the name and lose the content
     os.replace(temporary, path)
@@ -70,7 +70,7 @@ def model_fingerprint(model: torch.nn.Module) -> str:
 
 
 def _without_provenance(settings: Any) -> Any:
-    """Drop from a configuration, at every level, how it was saved and loaded."""
+    """Drop the keys that say how a configuration was saved and loaded, at every level."""
     if not isinstance(settings, dict):
         return settings
     dropped = ("_name_or_path", "dtype", "transformers_version")
@@ -78,7 +78,7 @@ def _without_provenance(settings: Any) -> Any:
 
 
 def processor_identity(processor: Any) -> str:
-    """Hash what a processor computes; the name stands for any other callable."""
+    """Hash what a processor computes; identify any other callable by its name."""
     if hasattr(processor, "save_pretrained"):
         return processor_fingerprint(processor)
     return getattr(processor, "__qualname__", type(processor).__qualname__)

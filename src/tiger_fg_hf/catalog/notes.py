@@ -1,4 +1,4 @@
-"""Oddities of a catalog that are worth a line but do not make a row unusable."""
+"""Oddities of a catalog that are worth reporting but do not make a row unusable."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def count_notes(records: Sequence[Mapping[str, Any]], processor: Any = None) -> 
     """Count the oddities of some records: `empty_titles`, `html_titles` and `cut_texts`.
 
     Args:
-        records: Records that the processor can render. Those without the key `title` do not count as untitled.
-        processor: Counts the texts that it cuts at its `max_length`, if it has `count_cut`.
+        records: Records that the processor can render. Those without the key `title` do not count as empty titles.
+        processor: Counts the texts that it would cut at its `max_length`, if it has a method `count_cut`.
 
     Returns:
         The counts that are not zero.
@@ -39,7 +39,7 @@ def count_notes(records: Sequence[Mapping[str, Any]], processor: Any = None) -> 
 
 
 def total_notes(counts: Iterable[Mapping[str, int]], item_ids: Sequence[str | None] = ()) -> dict[str, int]:
-    """Add up the notes of batches, and count `duplicate_item_ids`: rows whose id an earlier row has.
+    """Add up the notes of batches, and count `duplicate_item_ids`: rows that repeat the id of an earlier row.
 
     Example:
         >>> total_notes([{"empty_titles": 2}, {"empty_titles": 1}], ["a", "b", "a"])

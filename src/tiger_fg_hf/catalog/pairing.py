@@ -13,7 +13,7 @@ from ..models.record_text import value_text
 class PairedCatalog:
     """Real queries joined to the listings of their items, made by `pair_queries`.
 
-    Reads like a `datasets.Dataset`, and copies no image. Row `i` is the listing of query `i`, with the photo of the
+    Reads like a `datasets.Dataset`, but copies no images. Row `i` is the listing of query `i`, with the photo of the
     query as `query_image`. Queries of an item with several listings take them in turn.
 
     Args:
@@ -44,7 +44,7 @@ class PairedCatalog:
         return (self[index] for index in range(len(self)))
 
     def select(self, rows: Sequence[int]) -> PairedCatalog:
-        """Return some of the queries, with the listings that they have here."""
+        """Return some of the queries; each keeps its listing."""
         return PairedCatalog(self.queries.select(rows), self.items, [self.listing_rows[row] for row in rows])
 
 

@@ -13,12 +13,12 @@ from ..models.image_loading_tiger_fg import load_reduced_rgb_image
 def load_photo(
     image: Any, box: Sequence[float] | None = None, *, name: str = "image"
 ) -> tuple[Image.Image, list[float] | None]:
-    """Decode a photo to RGB, a JPEG beyond the pixel limit at a reduced scale.
+    """Decode a photo to RGB; a JPEG beyond the pixel limit is read at reduced scale.
 
     Args:
         image: Whatever `load_reduced_rgb_image` reads.
         box: Box `[x0, y0, x1, y1]` in pixels of the full, upright photo.
-        name: How messages name the photo.
+        name: The photo's name in error messages.
 
     Returns:
         The photo, and its box in pixels of the returned image.

@@ -20,9 +20,9 @@ def to_record(row: Mapping[str, Any]) -> dict[str, Any]:
         row: A row of a catalog that `load_catalog` returned, or a record; columns outside the schema are dropped.
 
     Returns:
-        A dict with all names of the schema: `item_id` and `title` str (no title is `""`), `category` str or None,
+        A dict with all names of the schema: `item_id` and `title` str (`""` without a title), `category` str or None,
         `attributes` dict of str to str or None (see `fold_attributes`), `box` four floats `[x0, y0, x1, y1]` in pixels
-        of `image` or None, and the two image columns as they are in the row or None.
+        of `image` or None, and the two image columns as in the row, or None.
 
     Raises:
         ValueError: If `item_id` is empty, or a value cannot be read; the message names the item.

@@ -12,7 +12,7 @@ from .record import to_record
 
 
 class CatalogRecords(Sequence):
-    """Read a loaded catalog as records, row by row, without the values that a row lacks.
+    """Reads a loaded catalog as records, row by row. Leaves out missing values, except that `box` is None.
 
     Args:
         catalog: A catalog from `load_catalog` (not streamed) or `pair_queries`.
@@ -41,8 +41,8 @@ class CatalogRecords(Sequence):
 
 
 def has_every_query(catalog: Dataset | PairedCatalog) -> bool:
-    """Whether every row has a real query, without reading any image."""
+    """Return whether every row has a real query; reads no image."""
     if "query_image" not in catalog.column_names:
         return False
-    # This looks at the whole table of a selection: at worst, it reports a query as missing that is not selected.
+    # For a selection, this looks at the whole table: a query that is missing outside the selection counts as well.
     return isinstance(catalog, PairedCatalog) or not catalog.data.column("query_image").null_count

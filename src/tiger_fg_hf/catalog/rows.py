@@ -1,4 +1,4 @@
-"""Rows as processed batches: what the workers of a `DataLoader` make of images and catalog rows."""
+"""Read images and catalog rows and process them in batches, in the workers of a `DataLoader`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .notes import count_notes
 Records: TypeAlias = Sequence[Mapping[str, Any]] | datasets.Dataset
 Processor: TypeAlias = Callable[..., Mapping[str, torch.Tensor]]
 
-# How our processors name the only element of a batch.
+# What our processors call the only element of a batch.
 _BATCH_OF_ONE = re.compile(r"^(?:text\[0\]: |item 0 )")
 
 
@@ -57,7 +57,7 @@ class Row:
 
 
 class RowBatches:
-    """Map-style data that reads and processes whole batches. Subclasses say how to read a row."""
+    """A map-style dataset that reads and processes whole batches. Subclasses say how to read and process a row."""
 
     def __init__(self, processor: Processor):
         self.processor = processor
@@ -66,7 +66,7 @@ class RowBatches:
         raise NotImplementedError
 
     def read(self, number: int) -> Row:
-        """Read one row; a row that cannot be read has a fault."""
+        """Read one row; mark it as faulty if it cannot be read."""
         raise NotImplementedError
 
     def process(self, rows: list[Row]) -> Mapping[str, torch.Tensor]:
@@ -79,7 +79,7 @@ class RowBatches:
         try:
             inputs = self.process(sound) if sound else {}
         except Exception:
-            # Process the rows one by one to find out which of them to blame.
+            # Process the rows one by one to find the faulty ones.
             for row in sound:
                 try:
                     self.process([row])
@@ -98,7 +98,7 @@ class RowBatches:
 
 
 class QueryRows(RowBatches):
-    """Query images, with the ids of the products they show if these are known."""
+    """Query images, with the ids of the products they show, if known."""
 
     def __init__(self, images: Sequence[Any], processor: Processor, item_ids: Sequence[str] | None = None):
         super().__init__(processor)
@@ -127,12 +127,11 @@ class QueryRows(RowBatches):
 class ItemRows(RowBatches):
     """Catalog rows, converted to records as for training.
 
-    Rows of a source that `load_catalog` has not mapped get the names of the schema by the `columns` of the processor,
-    if it has any.
+    If `load_catalog` has not mapped the rows, the processor's `columns` map them to the schema, if it has any.
 
     Args:
         records: Rows of any source.
-        processor: Makes inputs of images and records.
+        processor: Turns images and records into model inputs.
         require_item_id: Treat a row without `item_id` as faulty.
         identify_files: Whether to identify image files; see `file_identity`.
         hash_images: Whether to identify them by their content.
@@ -190,7 +189,7 @@ class ItemRows(RowBatches):
 
 
 def undecoded(records: Any, keep: Sequence[str]) -> Any:
-    """Return a `datasets.Dataset` whose only image columns are `keep`, not decoded; other records unchanged.
+    """Return a `datasets.Dataset` without image columns other than `keep`, undecoded; other records unchanged.
 
     Decoding is left to the processor, so that a broken image leaves the rest of its row readable.
     """
@@ -205,7 +204,7 @@ def undecoded(records: Any, keep: Sequence[str]) -> Any:
 
 
 def text_record(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row's text as `to_record` has it, and the columns that a text template may know besides, unchanged.
+    """Convert the text columns of a row as `to_record` does, and keep others, which a text template may name.
 
     Raises:
         ValueError: If a value cannot be read as text.

@@ -34,7 +34,7 @@ def search(
         item_embeds: `[N, D]` tensor or numpy array of floats. May be memory-mapped: each row is read once.
         k: Number of items to return per query, at least 1.
         query_chunk: Number of queries to score at a time.
-        item_chunk: Number of items to score at a time. Besides the result, memory use is
+        item_chunk: Number of items to score at a time. In addition to the result, memory use is
             O(query_chunk * (item_chunk + k)).
         device: Where to compute the scores.
         truncate_dim: Compare only the first `truncate_dim` dimensions, L2-normalized again.

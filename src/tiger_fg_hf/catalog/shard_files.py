@@ -24,7 +24,7 @@ class ShardHeader(NamedTuple):
 
     Attributes:
         item_ids: Ids of the rows that have an embedding, in order.
-        faults: Rows that have none.
+        faults: Rows without an embedding.
         notes: Counts of oddities; see `count_notes`.
         image_files: Hash of the identities of the image files; see `digest_image_files`.
     """
@@ -41,7 +41,7 @@ def shard_path(folder: Path, index: int) -> Path:
 
 
 def write_shard(path: Path, batches: Sequence[EncodedBatch], dtype: torch.dtype) -> None:
-    """Write a shard, which appears whole or not at all."""
+    """Write a shard; the file appears complete or not at all."""
     parts = [batch.embeds for batch in batches if batch.item_ids]
     embeds = torch.cat(parts) if parts else torch.empty(0, 0)
     notes: Counter[str] = Counter()

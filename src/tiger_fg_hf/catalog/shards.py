@@ -1,4 +1,4 @@
-"""Encode a large catalog to shards on disk, resumably, and load them."""
+"""Encode a large catalog to shards on disk, with resuming, and load them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ logger = logging.get_logger(__name__)
 
 @dataclass(frozen=True)
 class EncodingReport:
-    """What `encode_catalog` left in `output_dir`, over all runs.
+    """What `encode_catalog` has written to `output_dir`, over all runs.
 
     Attributes:
         output_dir: The folder, for `load_embeddings`.
-        encoded: Number of rows that have an embedding.
-        resumed: Number of these that an earlier run had encoded.
-        skipped: Rows that have none (with `on_error="skip"` only).
+        encoded: Number of rows with an embedding.
+        resumed: Number of these that an earlier run encoded.
+        skipped: Rows without an embedding (only with `on_error="skip"`).
         notes: Counts of oddities: `empty_titles`, `html_titles`, `cut_texts`, `duplicate_item_ids`.
     """
 
@@ -46,7 +46,7 @@ class CatalogEmbeddings:
     Attributes:
         embeds: `[N, D]` in the stored data type.
         item_ids: Item id of each embedding, `[N]`.
-        skipped: Rows that have no embedding.
+        skipped: Rows without an embedding.
     """
 
     embeds: torch.Tensor
@@ -73,9 +73,9 @@ def encode_catalog(
 ) -> EncodingReport:
     """Encode a large catalog to shards on disk. Run it again after an interruption to continue where it stopped.
 
-    `output_dir` gets `manifest.json` and `shard-00000.safetensors`, ...: one tensor `embeds` `[n, D]` each, with the
-    item ids in the header. A shard appears whole or not at all, and memory holds one shard at a time. Batches do not
-    cross shards, so that with the same `batch_size` an interrupted and an uninterrupted run give the same numbers.
+    `output_dir` gets `manifest.json` and `shard-00000.safetensors`, ..., each with one tensor `embeds` `[n, D]` and
+    the item ids in the header. A shard appears complete or not at all, and memory holds one shard at a time. Batches
+    do not cross shards, so an interrupted and an uninterrupted run with the same `batch_size` give the same numbers.
 
     A later run encodes only the shards that are missing and those whose image files have changed. Images that are
     embedded in a `datasets.Dataset` are part of its fingerprint.
@@ -84,7 +84,7 @@ def encode_catalog(
         model: See `encode_items`.
         processor: See `encode_items`. A callable without `save_pretrained` is identified by its name only.
         dataset: Rows as in `encode_items`, each with an `item_id`.
-        output_dir: Folder for the shards; made if missing.
+        output_dir: Folder for the shards; created if missing.
         shard_size: Rows per shard.
         storage_dtype: `torch.float32`, or `torch.float16` for half the space.
         on_error: What to do with a row that cannot be processed. `"raise"` stops; `"skip"` logs the row, leaves it
@@ -103,9 +103,9 @@ def encode_catalog(
         The counts of encoded, resumed and skipped rows over all runs.
 
     Raises:
-        ValueError: If `output_dir` was begun with other rows, weights, preprocessing or options (the message lists
-            them), a row cannot be processed (the message names row and `item_id`), no row can, or an argument is out
-            of range.
+        ValueError: If `output_dir` was started with other rows, weights, preprocessing or options (the message
+            lists them), a row cannot be processed (the message names row and `item_id`), no row can be processed, or
+            an argument is out of range.
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
@@ -189,7 +189,7 @@ def load_embeddings(output_dir: str | os.PathLike[str]) -> CatalogEmbeddings:
 
 
 def _is_current(path: Path, rows: range, source: ItemRows) -> bool:
-    """Whether a shard exists and the image files of its rows are those it was encoded from."""
+    """Return whether a shard exists and its image files have not changed."""
     if not path.exists():
         return False
     if read_header(path).image_files == digest_image_files(source.image_files(rows)):

@@ -41,11 +41,11 @@ def load_catalog(
         source: A dataset; a `.parquet`, `.jsonl`, `.json`, `.csv`, `.tsv` or `.arrow` file, or a pattern of such
             files; a folder written by `save_to_disk`; any other folder that `datasets.load_dataset` reads, such as an
             image folder with `metadata.csv`; or a Hub id. Relative image paths in a file start at its folder. All
-            values of CSV and TSV files are read as text: `007` and `NA` stay what they are.
+            values of CSV and TSV files are read as text: `007` and `NA` stay as they are.
         split: Split to read, required if the source has several.
         columns: Schema name to source column, where the names differ, or the text form of `parse_columns`, such as
             `"title=name,attributes=color+size"`. `attributes` may name several columns: a column of mappings (or JSON
-            objects as text) gives all its entries, any other gives one attribute of its name. Columns that already
+            objects as text) gives all its entries, any other gives one attribute with its name. Columns that already
             have a schema name need no entry; all others are dropped.
         streaming: Return an `IterableDataset` that never holds the whole source in memory or on disk.
         cache_dir: Folder where `datasets` keeps converted files.
@@ -71,12 +71,12 @@ def load_catalog(
     dataset, folder = _open(source, split, streaming, cache_dir)
     dataset = dataset.with_format(None)
     if isinstance(dataset, IterableDataset) and dataset.features is None:
-        # Streamed JSON lines have no schema: the first rows tell their columns and types.
+        # Streamed JSON lines have no schema; the first rows tell columns and types.
         dataset = dataset._resolve_features()
     mapping = plan_columns(columns, list(dataset.column_names))
     check_found(mapping, columns, list(dataset.column_names), source)
 
-    # Undecoded before anything else, so that no step below can decode an image.
+    # Turn decoding off first, so that no step below can decode an image.
     for column in [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]:
         dataset = dataset.cast_column(column, datasets.Image(decode=False))
     renames: dict[str, str] = {}

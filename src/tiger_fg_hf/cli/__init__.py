@@ -1,4 +1,4 @@
-"""The command line, `tiger-fg`: one small module per command, each a thin call into a room of the package.
+"""The command line, `tiger-fg`: one small module per command, each a thin wrapper around the package.
 
-Command modules import nothing heavy at the top, so that `tiger-fg --help` answers at once.
+Commands import heavy libraries only when they run, so that `tiger-fg --help` answers at once.
 """

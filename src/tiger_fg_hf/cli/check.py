@@ -16,7 +16,7 @@ def check(
     columns: Columns = None,
     split: Split = None,
     model: Annotated[
-        str | None, typer.Option(help="Checkpoint that will encode the catalog: counts the texts it would cut.")
+        str | None, typer.Option(help="Checkpoint that will encode the catalog; counts the texts it would cut.")
     ] = None,
     images: Annotated[bool, typer.Option(help="Read and decode every picture.")] = True,
     workers: Workers = 0,

@@ -25,7 +25,7 @@ def encode(
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Embed every listing of a catalog. Give the command again to continue where it stopped."""
+    """Embed every listing of a catalog. Run the command again to continue where it stopped."""
     from transformers import AutoModel, AutoProcessor
 
     from ..catalog.shards import encode_catalog

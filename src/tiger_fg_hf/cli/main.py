@@ -22,10 +22,10 @@ app.add_typer(train.app, name="train")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the program; exits with 0, with 1 on an error of the user's input, or with 2 on wrong usage.
+    """Run the program; exit with 0 on success, 1 on an error in the input, or 2 on wrong usage.
 
     Args:
-        argv: arguments without the program's name; those of the process by default.
+        argv: Arguments without the program's name; by default, those of the process.
     """
     try:
         app(args=argv)

@@ -14,15 +14,15 @@ Columns = Annotated[
         "was trained with."
     ),
 ]
-Split = Annotated[str | None, typer.Option(help="Split of the catalog, where it has several.")]
+Split = Annotated[str | None, typer.Option(help="Split to read, if the catalog has several.")]
 Model = Annotated[str, typer.Option(help="Checkpoint: a folder or a Hub id.", show_default=False)]
-Workers = Annotated[int, typer.Option(help="Processes that read and decode pictures; 0 for none.", min=0)]
+Workers = Annotated[int, typer.Option(help="Worker processes that read and decode pictures; 0 for none.", min=0)]
 Device = Annotated[str | None, typer.Option(help="Device to run on, such as 'cuda'. Default: a GPU if there is one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def default_device(device: str | None) -> str:
-    """The device to run on: the given one, or a GPU if there is one."""
+    """Return the given device, or else a GPU if there is one, or the CPU."""
     import torch
 
     return device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""`tiger-fg search`: find a crop's listings among the embeddings of a catalog."""
+"""`tiger-fg search`: find the listings of a crop among the embeddings of a catalog."""
 
 import json as json_module
 from pathlib import Path
@@ -22,7 +22,7 @@ def search(
     device: Device = None,
     json: Json = False,
 ) -> None:
-    """Find the listings of a cropped product: prints item ids with their cosine similarity, best first."""
+    """Find the listings of a cropped product, and print item ids with their cosine similarity, best first."""
     import torch
 
     from ..catalog.search import search as search_embeddings

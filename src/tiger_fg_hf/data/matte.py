@@ -200,7 +200,7 @@ def _flood_from(seeds: np.ndarray, allowed: np.ndarray) -> np.ndarray:
 
 
 def _run_numbers(allowed: np.ndarray) -> np.ndarray:
-    """Number the horizontal runs of True in a mask `[H, W]`; pixels outside all runs get the number of an arbitrary run."""
+    """Number the horizontal runs of True in a mask `[H, W]`; pixels outside them get the number of any run."""
     starts = allowed.copy()
     starts[:, 1:] &= ~allowed[:, :-1]
     return np.cumsum(starts.ravel(), dtype=np.intp).reshape(allowed.shape)

@@ -124,8 +124,8 @@ class TigerFGPairDataset(CatalogPairDataset):
         """Return the pair of row `key`, of `(epoch, row)`, or of `(epoch, row, group)`.
 
         A row without an epoch belongs to epoch 0. The epoch is part of the key because workers that fetch ahead cannot
-        share a counter. A group is a tuple of rows, including `row`, that share one mosaic as their item picture; their
-        categories should differ.
+        share a counter. A group is a tuple of rows, including `row`, that share one mosaic as their item picture;
+        their categories should differ.
 
         Returns:
             - `item_id`: str

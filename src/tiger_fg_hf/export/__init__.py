@@ -1,1 +1,1 @@
-"""Exports of checkpoints for other libraries."""
+"""Export checkpoints for other libraries."""

@@ -1,4 +1,4 @@
-"""Replace the model code in exported folders by that of the installed package.
+"""Replace the model code in exported folders with that of the installed package.
 
 ```bash
 python -m tiger_fg_hf.export.refresh_code model_cards/*

@@ -1,4 +1,4 @@
-"""Export of checkpoints that load with `trust_remote_code=True` where this package is not installed."""
+"""Export checkpoints that load with `trust_remote_code=True` where this package is not installed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ def export_with_code(model: PreTrainedModel, processor: ProcessorMixin, folder: 
 
 @contextmanager
 def _registered(classes: dict[Any, str]) -> Iterator[None]:
-    """Register classes for Auto classes temporarily; for good, every later save of the process would write code."""
+    """Register classes for Auto classes temporarily; otherwise, every later save of the process would write code."""
     before = {cls: cls._auto_class for cls in classes}
     try:
         for cls, auto_class in classes.items():
@@ -55,7 +55,7 @@ def _registered(classes: dict[Any, str]) -> Iterator[None]:
 
 @contextmanager
 def _own_auto_map(*objects: Any) -> Iterator[None]:
-    """Give each object an `auto_map` temporarily: saving with code fills it, and later saves would write it again."""
+    """Give each object a temporary `auto_map`: saving with code fills it, and later saves would write it again."""
     before = [vars(each).get("auto_map") for each in objects]
     try:
         for each in objects:

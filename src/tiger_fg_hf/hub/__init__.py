@@ -1,1 +1,1 @@
-"""How it is shared: exports with code, model cards."""
+"""Model cards for the Hub."""

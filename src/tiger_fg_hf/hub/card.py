@@ -36,13 +36,14 @@ _CONNECTIONS = {
     "tgq_former": "{num_metadata_queries} queries compressed from the title and {num_exploratory_queries} learned "
     "ones read the tokens of a frozen image-text encoder; gates modulate both kinds, and a language model reads them "
     "before the text.",
-    "q_former": "Learned queries read the tokens of a frozen image-text encoder, a language model reads them before "
-    "the text.",
+    "q_former": "Learned queries read the tokens of a frozen image-text encoder, and a language model reads them "
+    "before the text.",
     "notellm2": "Learned queries read the tokens of a frozen image-text encoder, a language model reads them before "
     "the text, and a gate fuses them with the embedding.",
-    "perceiver_resampler": "A Perceiver-Resampler's latents read the tokens of a frozen image-text encoder, a "
+    "perceiver_resampler": "A Perceiver-Resampler's latents read the tokens of a frozen image-text encoder, and a "
     "language model reads them before the text.",
-    "mlp": "Two layers map the tokens of a frozen image-text encoder, a language model reads them before the text.",
+    "mlp": "Two layers map the tokens of a frozen image-text encoder, and a language model reads them before the "
+    "text.",
 }
 _KINDS = {
     "tiger_fg": _Kind(
@@ -90,7 +91,7 @@ def write_card(
         results: Benchmark name → content of a result file, as `RetrievalResult.to_json` or the listings benchmark
             writes it.
         training_data: What the model was trained on.
-        hardware: What it was trained with.
+        hardware: What it was trained on.
         commands: Shell commands that reproduce training and results.
         license: License of the weights, as a Hub identifier.
 
@@ -163,7 +164,7 @@ def check_results(folder: str | Path, results: dict[str, dict[str, Any]]) -> Non
 
 
 def results_table(results: dict[str, dict[str, Any]], shown: Sequence[str] = _KINDS["tiger_fg"].shown) -> str:
-    """Return a Markdown table of results: metrics with intervals, the first one's chance, and pointing if measured."""
+    """Return a Markdown table of results: metrics with intervals, chance for the first, and pointing if measured."""
     pointed = any(result.get("pointing") is not None for result in results.values())
     heads = ["benchmark", "queries → items", *shown, f"chance {shown[0]}", *(["pointing (chance)"] if pointed else [])]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]

@@ -35,7 +35,7 @@ _TEXT_DEFAULT = SubConfigSpec(
 class TGQFormerConfig(CheckedConfig):
     r"""Configuration of [`TGQFormerModel`] (TGQ-Former, arXiv 2605.17366). The defaults match the paper's scale.
 
-    Three defaults depart from the paper:
+    Main departures from the paper:
 
     - Metadata queries read only the title. *Paper, read literally:* they read title, brand and category; set the
       processor's `title_template`.
@@ -70,8 +70,8 @@ class TGQFormerConfig(CheckedConfig):
         connector_num_attention_heads (`int`, defaults to 12):
             Number of attention heads of the connector.
         connector_intermediate_size (`int`, defaults to 3072):
-            Width of the connector's feed-forward layers; [`match_connector_budget`] computes the width that gives another
-            connector the same number of parameters.
+            Width of the connector's feed-forward layers; [`match_connector_budget`] computes the width that gives
+            another connector the same number of parameters.
         connector_pre_norm (`bool`, defaults to `True`):
             Whether the Q-Former normalizes the inputs of its sublayers. *Paper, read literally* (a BLIP-2 style
             Q-Former): it normalizes their outputs (`False`).

@@ -63,7 +63,7 @@ class TGQFormerLayer(GradientCheckpointingLayer):
 
 
 class TGQFormerQFormer(nn.Module):
-    """`HQC`: layers that relate queries `[B, Q, d]` to image tokens `[B, N, d_v]`; both streams pass through together."""
+    """`HQC`: layers that relate queries `[B, Q, d]` to image tokens `[B, N, d_v]`; both streams share them."""
 
     def __init__(self, config: TGQFormerConfig):
         super().__init__()
@@ -88,8 +88,8 @@ class TGQFormerQFormer(nn.Module):
 class TGQFormerMetadataQueries(nn.Module):
     """`Q_txt = Conv1D(CLIP_txt(x)) · W_Q`: K queries from the tokens of a title of any length.
 
-    Applies a convolution to the tokens, then averages each of K equal spans of the title. The spans overlap if the title
-    has fewer than K tokens. Padding enters neither step, so a title's queries do not depend on its batch.
+    Applies a convolution to the tokens, then averages each of K equal spans of the title. The spans overlap if the
+    title has fewer than K tokens. Padding enters neither step, so a title's queries do not depend on its batch.
     """
 
     def __init__(self, config: TGQFormerConfig):
@@ -149,7 +149,7 @@ class TGQFormerHybridQueryConnector(nn.Module):
         self.q_former = TGQFormerQFormer(config)
         self.metadata_gate = self.exploratory_gate = None
         if config.gated:
-            # Only the metadata gate reads the agreement of title and image: that stream is the one built from the title.
+            # Only the metadata gate reads the agreement of title and image: its stream alone is built from the title.
             cosine, image, stream = (1, 1.0), (config.shared_width, 1.0), (width, width**0.5)
             self.exploratory_gate = TGQFormerGate(config, [image, stream])
             if config.num_metadata_queries:

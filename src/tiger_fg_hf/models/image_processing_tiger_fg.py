@@ -1,4 +1,4 @@
-"""Image processor of TIGER-FG (torchvision backend): resizes images of the same shape together, on CPU or accelerator."""
+"""Image processor of TIGER-FG (torchvision backend): resizes images of one shape together, on CPU or accelerator."""
 
 from typing import Any
 

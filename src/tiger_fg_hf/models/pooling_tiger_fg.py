@@ -46,8 +46,8 @@ class TigerFGAppearanceGate(nn.Linear):
 class TigerFGGuidedPooling(nn.Module):
     """Pool patches to `f_a`, guided by `f_m` and the class token (paper: complementary visual branch).
 
-    Unlike in the paper, patches that match the text weigh more: their cosine with the text, in the space in which `L_v2t`
-    aligns regions and texts, is scaled and added to the scores. `text_match_scale_init=None` leaves this out.
+    Unlike in the paper, patches that match the text weigh more: their cosine with the text, in the space in which
+    `L_v2t` aligns regions and texts, is scaled and added to the scores. `text_match_scale_init=None` leaves this out.
     """
 
     def __init__(self, config: TigerFGItemConfig):

@@ -20,18 +20,18 @@ class TGQFormerProcessor(RecordProcessor):
     options are saved in `processor_config.json`.
 
     Args:
-        image_processor: Image processor of the dual encoder, or a [`TigerFGImageProcessorPil`] with its mean and standard
-            deviation, which also opens paths and bytes.
+        image_processor: Image processor of the dual encoder, or a [`TigerFGImageProcessorPil`] with its mean and
+            standard deviation, which also opens paths and bytes.
         tokenizer: Tokenizer of the language model.
         title_tokenizer: Tokenizer of the dual encoder.
         text_template, text_separator, attribute_template, attribute_separator, keep_html: Options of the prompt's
             [`RecordTemplate`].
-        title_template: Segments of the text that the dual encoder reads, from which the metadata queries and the agreement
-            signal are computed. By default it is the title alone, because dual encoders are trained on titles. The
+        title_template: Segments of the text that the dual encoder reads, from which the metadata queries and the
+            agreement signal are computed. By default the title alone, because dual encoders are trained on titles. The
             paper speaks of metadata; the literal reading is `["{title}", "{category}", "{attributes}"]`.
         instruction: Text to put before the text of every record that has one.
         max_length: Maximum length of a prompt in tokens, including special tokens; longer ones are truncated.
-        max_title_length: The same for titles.
+        max_title_length: Maximum length of a title in tokens, counted likewise.
         title_padding: `"longest"` pads titles to the longest of the batch, `"max_length"` to `max_title_length`.
             SigLIP takes a text's embedding from its last position and needs all of its 64 positions.
         columns: The column mapping of the training catalog; see [`TigerFGProcessor`].

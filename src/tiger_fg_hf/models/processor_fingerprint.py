@@ -37,13 +37,13 @@ _TOKENIZER_OPTIONS = (
 def processor_fingerprint(processor: Any) -> str:
     """Hash what a processor computes: its options, templates, image options, vocabularies and normalizers.
 
-    Two processors with equal fingerprints give equal outputs for equal inputs. State left by
-    earlier calls (tokenizers keep the truncation and padding of the last call), the path, and the code saved with the
-    processor do not count, so the fingerprint stays the same after use and after saving and loading.
+    Two processors with equal fingerprints give equal outputs for equal inputs. State left by earlier
+    calls (tokenizers keep the truncation and padding of the last one), the path, and the code saved with the processor
+    do not count, so the fingerprint stays the same after use and after saving and loading.
 
     Args:
-        processor: A transformers processor, such as a [`TigerFGProcessor`], or any other object with `save_pretrained`,
-            whose saved files are hashed.
+        processor: A transformers processor, such as a [`TigerFGProcessor`], or any other object with
+            `save_pretrained`, whose saved files are hashed.
 
     Returns:
         64 hexadecimal digits.

@@ -54,9 +54,9 @@ def value_text(value: Any, name: str = "value") -> str:
 def fold_attributes(row: Mapping[str, Any]) -> dict[str, str] | None:
     """Fold the columns `attributes` and `attributes.<name>` of a row into one dict.
 
-    A mapping, or a JSON object as text, contributes all its entries. Any other value becomes one attribute, named after
-    its column: `attributes.color` becomes `color`, and plain text in the column `attributes` becomes `attributes`.
-    Later columns replace entries of the same name.
+    A mapping, or a JSON object as text, contributes all its entries. Any other value becomes one attribute, named
+    after its column: `attributes.color` becomes `color`, and plain text in the column `attributes` becomes
+    `attributes`. Later columns replace entries of the same name.
 
     Args:
         row: A row of a catalog or a record; other keys are ignored.
@@ -65,7 +65,7 @@ def fold_attributes(row: Mapping[str, Any]) -> dict[str, str] | None:
         The attributes as text, without empty ones, or `None` if there are none.
 
     Raises:
-        ValueError: If text that starts like a JSON object is not one, or a value is bytes; the message names the column.
+        ValueError: If text that starts like a JSON object is not one, or a value is bytes; the message names it.
 
     Example:
         >>> fold_attributes({"attributes": '{"color": "teal", "size": null}', "attributes.use": ["tea", "soup"]})
@@ -93,13 +93,14 @@ def fold_attributes(row: Mapping[str, Any]) -> dict[str, str] | None:
 def map_columns(row: Mapping[str, Any], columns: Mapping[str, str | Sequence[str]] | None) -> Mapping[str, Any]:
     """Add the schema's names to a row of an unmapped source.
 
-    A name that the row already has keeps its value, so rows of a loaded catalog and records pass unchanged, and mapping
-    a row twice changes nothing.
+    A name that the row already has keeps its value, so rows of a loaded catalog and records pass unchanged, and
+    mapping a row a second time changes nothing.
 
     Args:
         row: A row of any source.
         columns: Schema name to source column. `attributes` may name several columns; each becomes
-            `attributes.<column>`, unless the row already has such columns, or an `attributes` that is not one of the sources.
+            `attributes.<column>`, unless the row already has such columns, or an `attributes` that is not one of the
+            sources.
 
     Returns:
         The row itself if there is nothing to map, or else a new dict that also keeps the row's columns.
@@ -203,8 +204,8 @@ class RecordTemplate:
             The text, or `""` if the record has none.
 
         Raises:
-            ValueError: If the record is of another type, one of its values cannot be read as text, or it has keys outside
-                the schema but no field of the template.
+            ValueError: If the record is of another type, one of its values cannot be read as text, or it has keys
+                outside the schema but no field of the template.
         """
         if record is None or isinstance(record, str):
             return self._clean(record or "")

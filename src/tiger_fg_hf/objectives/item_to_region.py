@@ -24,8 +24,8 @@ def item_to_region_loss(
     """Compute `L_i2v = L_pos + λ_h L_hard`, anchored at the target's region `z_box`.
 
     `L_pos` distinguishes the region's item from the other items of the batch, including those in the same mosaic.
-    `L_hard` distinguishes it from the same photo fused with a text of another category. While `L_v2t` compares the region with the text
-    before fusion, this loss acts on the fused embedding, that is, on where the item tower looks.
+    `L_hard` distinguishes it from the same photo fused with a text of another category. While `L_v2t` compares the
+    region with the text before fusion, this loss acts on the fused embedding, that is, on where the item tower looks.
 
     The sum and the hard negatives come from the paper. It is inferred that all items of the batch are candidates, with
     or without a box.

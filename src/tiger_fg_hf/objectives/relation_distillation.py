@@ -17,9 +17,9 @@ def relation_distillation_rows(
     """Compute `KL(softmax(A_teacher / τ) ‖ softmax(A_student / τ))` of each item.
 
     `A` holds the cosines among the patches in the target's box. Each patch has a softmax over its relations to the
-    other patches of the region; the divergences of all patches in the box are averaged. Without self-relations,
-    a region of one patch has none, and in a region of two each patch has only one: both give exactly 0. `L_SRD` is the mean over the
-    items with a box. The student computes these rows, so that patches need not be kept until the loss.
+    other patches of the region; the divergences of all patches in the box are averaged. Without self-relations, a
+    region of one patch has none, and in a region of two each patch has only one: both give exactly 0. `L_SRD` is the
+    mean over the items with a box. The student computes these rows, so that patches need not be kept until the loss.
 
     The divergence comes from the paper; cosines as relations and the temperature are inferred.
 

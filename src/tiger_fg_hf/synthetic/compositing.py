@@ -71,7 +71,7 @@ def draw_color_matrix(config: Any, rng: np.random.Generator, *names: str) -> tup
 
 
 def shade(image: Image.Image, falloff: float, noise: float, rng: np.random.Generator) -> Image.Image:
-    """Let light fall off linearly to 1 - `falloff` across an image, and add noise with a deviation of `noise` levels."""
+    """Let light fall off linearly to 1 - `falloff` across an image, and add noise of deviation `noise`, in levels."""
     pixels = np.array(image, dtype=np.float32)
     if falloff:
         angle = rng.uniform(0, 2 * math.pi)

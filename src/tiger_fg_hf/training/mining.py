@@ -23,7 +23,7 @@ def mine_hard_negatives(
     item_chunk: int = 16384,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
-    """Draw random negatives from the `top_k` best items of each query, leaving out its own product and scores too close.
+    """Draw random negatives from the `top_k` best items of each query, leaving out its own product and close scores.
 
     An item that scores about as high as the query's own is likely an unlabeled positive. Candidates above a threshold
     that depends on the positive's score are dropped, as in NV-Retriever (arXiv 2407.15831, "TopK-PercPos" and

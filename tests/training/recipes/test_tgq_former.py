@@ -351,7 +351,7 @@ def test_a_dual_encoder_of_two_encoders_learns_what_is_not_frozen(train, tmp_pat
         assert len(changed[other]) > 10
 
 
-def test_a_dual_encoder_may_see_as_a_tiger_fg_does(train, tmp_path, dual_encoder):
+def test_a_dual_encoder_may_take_the_vision_encoder_of_a_tiger_fg(train, tmp_path, dual_encoder):
     """`--vision` takes its folder, and pictures are normalized as in its training."""
     tokenizer = AutoTokenizer.from_pretrained(dual_encoder)
     AutoModel.from_config(BertConfig(**_SIZE, vocab_size=len(tokenizer))).save_pretrained(tmp_path / "text")
