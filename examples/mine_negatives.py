@@ -44,7 +44,7 @@ class MiningArguments:
     negatives: int = field(default=8, metadata={"help": "Negatives per row."})
     top_k: int = field(default=50, metadata={"help": "Number of best items to draw negatives from."})
     relative_margin: float = field(
-        default=0.05, metadata={"help": "How far below the query's own item negatives must score, relatively."}
+        default=0.05, metadata={"help": "Negatives score at least this share below the query's own item."}
     )
     batch_size: int = field(default=64, metadata={"help": "Images per forward pass."})
     num_workers: int = field(default=0, metadata={"help": "Processes that prepare batches."})

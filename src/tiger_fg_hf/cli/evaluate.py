@@ -18,7 +18,7 @@ def evaluate(
     columns: Columns = None,
     queries: Annotated[
         str | None,
-        typer.Option(help="Query photos with the item_id they show. Default: crops synthesized from the listings."),
+        typer.Option(help="Query photos with item_ids. Default: the listings' query_image, or synthesized crops."),
     ] = None,
     query_columns: Annotated[str | None, typer.Option(help="Names of the query photos' columns.")] = None,
     clutter: Annotated[

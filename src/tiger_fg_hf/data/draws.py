@@ -11,7 +11,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class DrawConfig:
-    """Base of dataclasses whose settings control random draws; checks the settings when one is made.
+    """Base of dataclasses whose settings control random draws; checks them when an object is created.
 
     A field that ends in `_probability` must be in [0, 1], and a `Range` must be `(low, high)`. A number, or both ends
     of a range, must lie in the interval that the field's type is annotated with, as in `Annotated[Range, "(0, 1]"]`,

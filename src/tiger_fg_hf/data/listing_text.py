@@ -28,7 +28,7 @@ def rewrite(
     keep_attributes: tuple[float, float],
     drop_category_probability: float,
 ) -> dict[str, Any]:
-    """Write another seller's text of a product.
+    """Write another seller's text for a product.
 
     Args:
         text: Record of `title`, `category` and `attributes`.

@@ -44,9 +44,9 @@ class MosaicConfig(DrawConfig):
         brightness: Factor; 1 changes nothing.
         contrast: Factor; 1 changes nothing.
         saturation: Factor; 1 changes nothing.
-        overlay_probability: How often promotional overlays are drawn (see `draw_stickers`). Those that change more
-            than `max_overlap` of a product's box are left out.
-        overlay_level: How many of them, from 0 to 5.
+        overlay_probability: How often promotional overlays are drawn (see `draw_stickers`). If they change more than
+            `max_overlap` of a product's box, they are drawn again, and left out after a few tries.
+        overlay_level: Number of overlays to try, from 0 to 5.
     """
 
     size: Annotated[int, "[16, inf)"] = 128

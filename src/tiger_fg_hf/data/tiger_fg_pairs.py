@@ -77,7 +77,7 @@ class TigerFGPairDataset(CatalogPairDataset):
         synthesizer: Makes the queries of rows without `query_image`.
         seed: Base seed, 0 or more.
         item_augmentation: Variation of the listing photo; none if None. Mosaics ignore it.
-        augment_query_images: Vary the light and quality of real queries with the synthesizer's settings.
+        augment_query_images: Vary mirroring, light and quality of real queries with the synthesizer's settings.
         cache_decoded: Keep all listing photos decoded in memory that forked workers share. Photos are then no larger
             than `cache_max_side`, as if the catalog held them at that size.
         cache_max_side: Longer side of a cached photo in pixels.

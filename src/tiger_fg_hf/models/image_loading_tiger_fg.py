@@ -237,7 +237,7 @@ def _orientation(image: Image.Image) -> int:
 def _to_8_bit(gray: np.ndarray) -> np.ndarray:
     """Scale grayscale values `[H, W]` of a 16-bit, 32-bit or float image to uint8."""
     low, high = float(gray.min()), float(gray.max())
-    # 16-bit files always span 0..65535; for wider types, the brightest pixel tells the range.
+    # 16-bit files always span 0..65535; for wider types, the brightest pixel determines the range.
     ranges = (65535,) if gray.dtype.itemsize == 2 else (255, 65535) if gray.dtype.kind == "i" else (1, 255, 65535)
     full_scale = next((scale for scale in ranges if high <= scale), None)
     if full_scale is None or not low >= 0:

@@ -248,7 +248,7 @@ _RecipeLoader.add_implicit_resolver(
 def parse_recipe(
     kinds: tuple[type, ...], argv: list[str] | None = None, *, description: str | None = None
 ) -> tuple[Any, ...]:
-    """Read `[recipe.yaml | recipe.json] [--flag value ...]`; flags override the recipe in any order.
+    """Read `[recipe.yaml | recipe.json] [--flag value ...]`; flags override the recipe, whatever the order.
 
     Args:
         kinds: Dataclasses whose fields are the flags.

@@ -20,11 +20,12 @@ class EpochBatchSampler(Sampler):
     """Yields this process's slice of shuffled batches of keys `(epoch, row)` and `(epoch, row, group)`.
 
     Step `s` of a run has the same global batch whatever the number of processes or workers, and wherever the run was
-    resumed. Keys carry the epoch, so the dataset needs no state.
+    resumed. Keys carry the epoch, so the dataset needs no state. Rows that do not fill the last batch of an epoch are
+    left out of that epoch.
 
     With `mosaic_share`, rows of different categories within a batch are grouped to share one mosaic picture. The rows
-    of a group are adjacent, and each row still occurs once per epoch. The slice of a process may cut a group; as each
-    row carries the whole group, every process composes the same picture.
+    of a group are adjacent, and each row still occurs at most once per epoch. The slice of a process may cut a group;
+    each row carries the whole group, so every process composes the same picture.
 
     Args:
         num_rows: Rows of the dataset.

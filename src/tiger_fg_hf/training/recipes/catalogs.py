@@ -49,9 +49,7 @@ class CatalogArguments(ArgumentGroup):
         "first step: 'raise' lists these rows and stops, 'skip' leaves them out and counts them in run.json.",
         resume="may_change",
     )
-    clutter: str | None = argument(
-        None, "Photos to use as backgrounds of products. Backgrounds are drawn by default."
-    )
+    clutter: str | None = argument(None, "Photos to use as backgrounds of products. Backgrounds are drawn by default.")
     drawn_products: int = argument(3000, "Products of the drawn catalog.")
     eval_data: str | None = argument(
         None, "Catalog to evaluate on during training; it must not contain training data.", resume="may_change"
@@ -116,7 +114,7 @@ def draw_catalog(
     layout: Layout = "clean",
     seed: int = 0,
 ) -> Any:
-    """Draw a catalog at the size of the images, or slightly larger."""
+    """Draw a catalog of pictures of `image_size` pixels, but at least 96."""
     return load_catalog(
         drawn_catalog(
             num_products=num_products,

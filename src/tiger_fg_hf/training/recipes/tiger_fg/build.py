@@ -101,7 +101,7 @@ def build_pairs(
         if pairs.texts.has_contrast:
             pairs.num_hard_texts = data.num_hard_texts
         else:
-            logger.warning("All texts of the catalog are of one category: mismatched texts are left out.")
+            logger.warning("The catalog has no texts of other categories: mismatched texts are left out.")
     return pairs
 
 
@@ -187,13 +187,15 @@ def build_model_and_processor(
 ) -> tuple[PreTrainedModel, TigerFGProcessor]:
     """Build the model and processor for `--model`, for `--vision` with `--text`, or for `--model_config`.
 
+    `--vision` and `--text` may be combined with `--model_config`.
+
     Args:
         model: Arguments of the model.
         catalog: Rows whose text a tokenizer is learned from, if one is.
         columns: Column mapping of the catalog, saved with the processor.
 
     Raises:
-        ValueError: If none or several of these are given, or a flag contradicts the checkpoint.
+        ValueError: If other combinations of flags are given, or a flag contradicts the checkpoint.
     """
     given = [name for name in ("model", "vision", "text", "model_config") if getattr(model, name) is not None]
     if given not in (["model"], ["vision", "text"], ["vision", "text", "model_config"], ["model_config"]):
