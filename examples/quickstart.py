@@ -68,7 +68,7 @@ def main() -> None:
         ]
         cases.append(Case(catalog[row]["query_image"], f"{catalog[row]['title']}: {outcome}", found))
     share = is_right[:, 0].double().mean().item()
-    title = f"{share:.0%} of {len(catalog)} crops find their listing first. Shown: {len(cases)} crops, in proportion."
+    title = f"{share:.0%} of {len(catalog)} crops rank their listing first. Shown: {len(cases)} crops, in proportion."
     draw_results(cases, title=title).save(args.output)
     print(f"Wrote {args.output} after {time.perf_counter() - started:.0f} seconds.")
 

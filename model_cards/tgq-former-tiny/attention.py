@@ -1,4 +1,4 @@
-"""Attention from queries to tokens of another kind, and masks for it; both model families use it."""
+"""Attention from queries to tokens of another kind, and its masks; shared by both model families."""
 
 import torch
 from torch import nn
@@ -65,8 +65,8 @@ class Attention(nn.Module):
         def heads(states: torch.Tensor) -> torch.Tensor:
             return states.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
 
-        # Flash attention expects queries and keys with the same padding, which does not hold here, and brings nothing
-        # for a handful of queries. Every implementation except eager therefore runs SDPA.
+        # Flash attention expects queries and keys with the same padding, which does not hold here, and gains nothing
+        # with so few queries. Every implementation except eager therefore runs SDPA.
         eager = self.config._attn_implementation == "eager"
         attend = ALL_ATTENTION_FUNCTIONS.get_interface("eager" if eager else "sdpa", eager_attention_forward)
         output, weights = attend(
@@ -83,7 +83,7 @@ class Attention(nn.Module):
 
 
 def unmask_empty_rows(mask: torch.Tensor) -> torch.Tensor:
-    """Unmask the first token of rows that are masked completely, because a softmax over nothing is NaN.
+    """Unmask the first token of fully masked rows, because a softmax over nothing is NaN.
 
     Args:
         mask: Boolean `[B, L]`, `True` at real tokens.
@@ -102,7 +102,7 @@ def unmask_empty_rows(mask: torch.Tensor) -> torch.Tensor:
 
 
 def additive_mask(mask: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
-    """Turn a boolean mask `[B, N]` into `[B, 1, Q, N]` to be added to attention scores of `queries` `[B, Q, d]`.
+    """Turn a boolean mask `[B, N]` into `[B, 1, Q, N]`, to add to the attention scores of `queries` `[B, Q, d]`.
 
     Returns:
         0 where `mask` is `True`, the lowest number of the dtype of `queries` elsewhere.

@@ -33,15 +33,15 @@ _TEXT_DEFAULT = SubConfigSpec(
 
 @strict
 class TGQFormerConfig(CheckedConfig):
-    r"""Configuration of [`TGQFormerModel`] (TGQ-Former, arXiv 2605.17366). The defaults have the paper's scale.
+    r"""Configuration of [`TGQFormerModel`] (TGQ-Former, arXiv 2605.17366). The defaults match the paper's scale.
 
-    Three things depart from the paper:
+    Main departures from the paper:
 
-    - Metadata queries read the title only. *Paper, read literally:* title, brand and category: the processor's
-      `title_template`.
+    - Metadata queries read only the title. *Paper, read literally:* they read title, brand and category; set the
+      processor's `title_template`.
     - The Q-Former is pre-norm; see `connector_pre_norm`.
-    - Before training, [`TGQFormerModel.calibrate_agreement`] standardises `S_title` in the metadata gate. *Paper, read
-      literally:* the gate reads the cosine as it is; do not call that method.
+    - Before training, [`TGQFormerModel.calibrate_agreement`] standardizes `S_title` in the metadata gate. *Paper, read
+      literally:* the gate reads the raw cosine; do not call that method.
 
     Args:
         dual_encoder_config (`PreTrainedConfig` or `dict`, *optional*):
@@ -53,29 +53,30 @@ class TGQFormerConfig(CheckedConfig):
             Configuration of any transformers language model that takes `inputs_embeds` and `position_ids`. Defaults to
             Qwen3-Embedding-0.6B.
         connector (`str`, defaults to `"tgq_former"`):
-            What maps image tokens to visual tokens of the language model: `"tgq_former"`, or one for comparison:
-            `"q_former"` (all queries are learned), `"notellm2"` (the same, and a gate that fuses its output with that
-            of the language model), `"perceiver_resampler"` or `"mlp"` (maps every image token).
+            What maps image tokens to visual tokens for the language model: `"tgq_former"`, or one for comparison:
+            `"q_former"` (all queries are learned), `"notellm2"` (the same, plus a gate that fuses its output with
+            that of the language model), `"perceiver_resampler"` or `"mlp"` (maps every image token).
         num_metadata_queries (`int`, defaults to 8):
-            Number of queries `Q_txt` compressed from the tokens of the title. 0 leaves the exploratory stream only.
+            Number of queries `Q_txt` compressed from the tokens of the title. 0 leaves only the exploratory stream.
         num_exploratory_queries (`int`, defaults to 8):
-            Number of learned queries `Q_rnd`. The other connectors learn as many queries as both kinds together.
+            Number of learned queries `Q_rnd`. The other connectors with queries learn as many as
+            both kinds together.
         metadata_conv_kernel (`int`, defaults to 3):
             Width in tokens of the convolution over the title; odd.
         connector_hidden_size (`int`, defaults to 768):
             Width of the connector.
         connector_num_layers (`int`, defaults to 6):
-            Number of its layers.
+            Number of layers of the connector.
         connector_num_attention_heads (`int`, defaults to 12):
-            Number of its attention heads.
+            Number of attention heads of the connector.
         connector_intermediate_size (`int`, defaults to 3072):
-            Width of its feed-forward layers; [`match_connector_budget`] computes the width that gives another
-            connector the same number of parameters.
+            Width of the connector's feed-forward layers; [`match_connector_budget`] computes the width that gives
+            another connector the same number of parameters.
         connector_pre_norm (`bool`, defaults to `True`):
-            Whether the Q-Former normalises the inputs of its sublayers. *Paper, read literally* (a BLIP-2 style
-            Q-Former): it normalises their outputs (`False`).
+            Whether the Q-Former normalizes the inputs of its sublayers. *Paper, read literally* (a BLIP-2 style
+            Q-Former): it normalizes their outputs (`False`).
         cross_attention_frequency (`int`, defaults to 2):
-            The first of every this many layers reads the image.
+            Interval between the layers that read the image, starting with the first.
         connector_dropout (`float`, defaults to 0.0):
             Dropout of attention weights and of residual branches, in [0, 1).
         gated (`bool`, defaults to `True`):
@@ -90,8 +91,8 @@ class TGQFormerConfig(CheckedConfig):
             Standard deviation of new linear layers and queries. The projections of cross-attention start larger, so
             that they keep the size of their inputs.
         pooling (`str`, *optional*):
-            Which output of the language model is the item embedding: that of the `"last"` token, or the `"mean"` of
-            all. Defaults to `"mean"` for encoders such as BERT, and to `"last"` for decoders.
+            Which output of the language model is the item embedding: that of the `"last"` token, or the `"mean"` over
+            all tokens. Defaults to `"mean"` for encoders such as BERT, and to `"last"` for decoders.
         logit_scale_init (`float`, defaults to 3.0):
             Initial value t of the learnable inverse temperature `exp(t)`.
         logit_scale_max (`float`, defaults to 100.0):
@@ -192,7 +193,7 @@ class TGQFormerConfig(CheckedConfig):
             if getattr(self.text_config, name, None):
                 return getattr(self.text_config, name)
         if getattr(self.text_config, "hidden_size", None) is None:
-            raise ValueError(f"A '{self.text_config.model_type}' is no language model: it has no hidden_size.")
+            raise ValueError(f"A '{self.text_config.model_type}' is not a language model: it has no hidden_size.")
         return self.text_config.hidden_size
 
     @property
@@ -208,7 +209,7 @@ class TGQFormerConfig(CheckedConfig):
     @property
     def shared_width(self) -> int:
         """Width of the space in which the dual encoder compares images and texts."""
-        # SigLIP does not project images: its space is as wide as they are.
+        # SigLIP does not project images, so its space is as wide as its image tokens.
         return getattr(self.dual_encoder_config, "projection_dim", None) or self.image_width
 
 

@@ -12,7 +12,7 @@ from .outputs_tgq_former import TGQFormerConnectorOutput
 
 
 class TGQFormerMLPConnector(nn.Module):
-    """Map every image token to the width of the language model by two layers, as LLaVA does."""
+    """Map every image token to the width of the language model with two layers, as LLaVA does."""
 
     def __init__(self, config: TGQFormerConfig):
         super().__init__()
@@ -25,7 +25,7 @@ class TGQFormerMLPConnector(nn.Module):
 
 
 class _LearnedQueries(nn.Module):
-    """Base of connectors whose queries are all learned, as many as TGQ-Former has of both kinds."""
+    """Base class of connectors whose queries are all learned: as many as TGQ-Former has of both kinds together."""
 
     def __init__(self, config: TGQFormerConfig):
         super().__init__()

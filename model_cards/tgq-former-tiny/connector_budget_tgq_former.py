@@ -1,4 +1,4 @@
-"""All connectors by name, and how to give another connector the same number of parameters."""
+"""All connectors by name, and a way to give each the same number of parameters."""
 
 import copy
 
@@ -24,16 +24,16 @@ CONNECTOR_CLASSES: dict[str, type[nn.Module]] = {
 
 
 def match_connector_budget(config: TGQFormerConfig, connector: str) -> TGQFormerConfig:
-    """Copy `config` for another connector with the same number of parameters.
+    """Copy `config` for another connector, with the same number of parameters as nearly as its width allows.
 
-    Chooses `connector_intermediate_size`, in which the number of parameters is linear.
+    Sets `connector_intermediate_size`; the number of parameters is linear in it.
 
     Args:
-        config: Sets the number of parameters.
+        config: Configuration whose number of parameters to match.
         connector: One of [`CONNECTOR_CLASSES`].
 
     Raises:
-        ValueError: The connector is unknown, or has more parameters at any size.
+        ValueError: The connector is unknown, or has more parameters at every size.
 
     Example:
         >>> from tiger_fg_hf import TGQFormerConfig
@@ -51,7 +51,7 @@ def match_connector_budget(config: TGQFormerConfig, connector: str) -> TGQFormer
         counts.append(_num_parameters(matched))
     size = 1 + round((budget - counts[0]) / (counts[1] - counts[0]))
     if size < 1:
-        raise ValueError(f"A {connector} connector has {counts[0]:,} parameters at least, more than {budget:,}.")
+        raise ValueError(f"A {connector} connector has at least {counts[0]:,} parameters, more than {budget:,}.")
     matched.connector_intermediate_size = size
     return matched
 

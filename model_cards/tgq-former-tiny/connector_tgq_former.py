@@ -13,9 +13,9 @@ from .outputs_tgq_former import TGQFormerConnectorOutput
 
 
 class TGQFormerCrossProjection(nn.Linear):
-    """Projection of cross-attention; initialised to keep the size of its inputs, whatever their width.
+    """Projection of cross-attention, initialized to keep the scale of its inputs whatever their width.
 
-    With the small weights of other layers, what a query reads in the image would vanish against the query itself.
+    With weights as small as those of other layers, what a query reads in the image would be lost next to the query.
     """
 
     def init_parameters(self, config: TGQFormerConfig) -> None:
@@ -25,7 +25,7 @@ class TGQFormerCrossProjection(nn.Linear):
 
 
 class TGQFormerCrossAttention(Attention):
-    """Attention to image tokens; a class of its own, so that only its weights are recorded."""
+    """Attention to image tokens; a separate class, so that only its attention weights are recorded."""
 
     linear = TGQFormerCrossProjection
 
@@ -63,7 +63,7 @@ class TGQFormerLayer(GradientCheckpointingLayer):
 
 
 class TGQFormerQFormer(nn.Module):
-    """`HQC`: layers that relate queries `[B, Q, d]` to image tokens `[B, N, d_v]`; both streams pass it together."""
+    """`HQC`: layers that relate queries `[B, Q, d]` to image tokens `[B, N, d_v]`; both streams share them."""
 
     def __init__(self, config: TGQFormerConfig):
         super().__init__()
@@ -88,8 +88,8 @@ class TGQFormerQFormer(nn.Module):
 class TGQFormerMetadataQueries(nn.Module):
     """`Q_txt = Conv1D(CLIP_txt(x)) · W_Q`: K queries from the tokens of a title of any length.
 
-    A convolution over the tokens, then the mean over each of K equal spans of the title; the spans of a title with
-    fewer than K tokens overlap. Padding enters neither, so the queries of a title do not depend on its batch.
+    Applies a convolution to the tokens, then averages each of K equal spans of the title. The spans overlap if the
+    title has fewer than K tokens. Padding enters neither step, so a title's queries do not depend on its batch.
     """
 
     def __init__(self, config: TGQFormerConfig):
@@ -101,7 +101,7 @@ class TGQFormerMetadataQueries(nn.Module):
         self.query_projection = nn.Linear(config.connector_hidden_size, config.connector_hidden_size)
 
     def forward(self, title_tokens: torch.Tensor, title_mask: torch.Tensor) -> torch.Tensor:
-        """Compress title tokens `[B, L, d_t]` with a boolean mask `[B, L]` to queries `[B, K, d]`.
+        """Compress title tokens `[B, L, d_t]` with a boolean mask `[B, L]` into queries `[B, K, d]`.
 
         A row without real tokens gets the queries of an empty title.
         """
@@ -139,7 +139,7 @@ def span_weights(mask: torch.Tensor, spans: int) -> torch.Tensor:
 
 
 class TGQFormerHybridQueryConnector(nn.Module):
-    """The paper's connector: metadata-anchored and exploratory queries pass one Q-Former; each stream is gated."""
+    """The paper's connector: metadata-anchored and exploratory queries share one Q-Former; each stream is gated."""
 
     def __init__(self, config: TGQFormerConfig):
         super().__init__()
@@ -149,7 +149,7 @@ class TGQFormerHybridQueryConnector(nn.Module):
         self.q_former = TGQFormerQFormer(config)
         self.metadata_gate = self.exploratory_gate = None
         if config.gated:
-            # Only the metadata stream sees the agreement of title and image: only a title can mislead it.
+            # Only the metadata gate reads the agreement of title and image: its stream alone is built from the title.
             cosine, image, stream = (1, 1.0), (config.shared_width, 1.0), (width, width**0.5)
             self.exploratory_gate = TGQFormerGate(config, [image, stream])
             if config.num_metadata_queries:

@@ -1,4 +1,4 @@
-"""Gates of TGQ-Former: modulation of a stream by signals about image and title (paper: dual-gated modulation)."""
+"""Gates of TGQ-Former, which modulate a stream by signals about image and title (paper: dual-gated modulation)."""
 
 import torch
 from torch import nn
@@ -11,10 +11,10 @@ from .configuration_tgq_former import TGQFormerConfig
 class TGQFormerGateInput(nn.Linear):
     """First layer of a gate.
 
-    Initialised so that all signals weigh the same: among vectors of hundreds of numbers, a cosine would be lost.
+    Initialized so that all signals weigh the same; otherwise vectors of hundreds of numbers would swamp the cosine.
 
     Args:
-        signals: Width and typical length of each signal.
+        signals: Width and typical norm of each signal.
         out_features: Width of the output.
     """
 
@@ -30,22 +30,22 @@ class TGQFormerGateInput(nn.Linear):
 
     @torch.no_grad()
     def standardise_first(self, mean: float, std: float) -> None:
-        """Change the weights so that the first signal acts as if it were standardised by `mean` and `std`."""
+        """Change the weights so that the first signal acts as if it were standardized by `mean` and `std`."""
         self.weight[:, 0] /= std
         self.bias -= self.weight[:, 0] * mean
 
 
 class TGQFormerGateOutput(nn.Linear):
-    """Last layer of a gate; zero at first, so that modulation starts as the identity."""
+    """Last layer of a gate; zero at initialization, so that modulation starts as the identity."""
 
     def init_parameters(self, config: TGQFormerConfig) -> None:
-        """Set zeros."""
+        """Set weights and bias to zero."""
         init.zeros_(self.weight)
         init.zeros_(self.bias)
 
 
 class TGQFormerGate(nn.Module):
-    """`β = 2σ(G(u)) − 1`, a number in [-1, 1] for each channel; `Ẽ = E · (1 + β)`."""
+    """Scale a stream channel by channel: `Ẽ = E · (1 + β)`, with `β = 2σ(G(u)) − 1` in [-1, 1]."""
 
     def __init__(self, config: TGQFormerConfig, signals: list[tuple[int, float]]):
         super().__init__()

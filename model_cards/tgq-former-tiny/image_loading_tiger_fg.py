@@ -1,4 +1,4 @@
-"""Decoding: turns whatever holds an image into an RGB `PIL.Image`, or says which image cannot be read and why."""
+"""Decode images from any source to an RGB `PIL.Image`, or say which image cannot be read and why."""
 
 import importlib
 import io
@@ -16,10 +16,10 @@ from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, UnidentifiedImageErr
 MAX_IMAGE_PIXELS = 89_478_485
 """Default limit on width x height, checked before decoding: 256 MiB of RGB, where Pillow itself starts to warn."""
 
-# A JPEG with up to this many times the limit is read at reduced scale. Decoding a progressive one holds coefficients
-# of all pixels, 3 to 6 bytes each.
+# A JPEG of up to this many times the limit is read at reduced scale. Decoding a progressive JPEG keeps coefficients of
+# all pixels in memory, 3 to 6 bytes each.
 _MAX_REDUCED, _MAX_REDUCED_PROGRESSIVE = 4, 2
-# Pillow decodes these by running an outside program (Ghostscript), which untrusted files must not reach.
+# Pillow decodes these by running an external program (Ghostscript), which untrusted files must not reach.
 _REFUSED_FORMATS = ("EPS",)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
@@ -36,9 +36,10 @@ class LoadedImage(NamedTuple):
 def load_rgb_image(image: Any, *, name: str = "image", max_pixels: int = MAX_IMAGE_PIXELS) -> Image.Image:
     """Decode an image to upright, opaque, 8-bit RGB.
 
-    The EXIF orientation is applied; transparency is composited on white; palette, CMYK, 1-bit, 16-bit and float images
-    are converted, with grayscale deeper than 8 bits scaled from its full range (1, 255 or 65535, the smallest that
-    holds its brightest pixel) rather than clipped. An animated or multi-page file gives its first frame.
+    Applies the EXIF orientation, composites transparency on white, and converts palette, CMYK, 1-bit, 16-bit and float
+    images. Grayscale deeper than 8 bits is scaled from its full range, not clipped: 65535 for 16-bit images, otherwise
+    1 (floats only), 255 or 65535, whichever is the smallest that holds the brightest pixel. An animated or multi-page
+    file yields its first frame.
 
     Args:
         image: A `PIL.Image` (taken at its current frame), a path (`str` or `Path`), the encoded `bytes`, a
@@ -49,7 +50,7 @@ def load_rgb_image(image: Any, *, name: str = "image", max_pixels: int = MAX_IMA
         max_pixels: Largest accepted width x height. Pillow's own global limit applies to formats other than JPEG.
 
     Returns:
-        A `PIL.Image` in mode `"RGB"`. It is `image` itself if that already is one that needs no change.
+        A `PIL.Image` in mode `"RGB"`. This is `image` itself if it needs no change.
 
     Raises:
         ValueError: If the image is missing, truncated, of zero size, too large, of an unknown format, a URL, or an
@@ -65,17 +66,17 @@ def load_rgb_image(image: Any, *, name: str = "image", max_pixels: int = MAX_IMA
 def load_reduced_rgb_image(
     image: Any, *, name: str = "image", max_pixels: int = MAX_IMAGE_PIXELS, convert: bool = True
 ) -> LoadedImage:
-    """Decode an image as `load_rgb_image` does, but a JPEG beyond the limit at a half, a quarter or an eighth.
+    """Decode an image like `load_rgb_image`, but read a JPEG beyond the limit at half, quarter or eighth scale.
 
-    JPEG files can be decoded at those scales without holding all pixels. The largest scale that fits `max_pixels` is
-    taken. Photos within the limit are decoded exactly as by `load_rgb_image`.
+    JPEGs can be decoded at these scales without holding all pixels in memory. The largest scale that fits `max_pixels`
+    is used. Images within the limit are decoded exactly as by `load_rgb_image`.
 
     Args:
         image: See `load_rgb_image`. Only paths and encoded bytes can be reduced.
         name: See `load_rgb_image`.
         max_pixels: Largest width x height after reduction. JPEGs of more than 4 times as many pixels (2 times if
             progressive) are refused.
-        convert: Whether to convert other modes to RGB; without it they are refused.
+        convert: Whether to convert other modes to RGB. With `False` they are refused.
 
     Returns:
         The image, and its upright size before reduction. Scale boxes by `image.width / full_size[0]`.
@@ -154,7 +155,7 @@ def _open_image(file: BinaryIO) -> Image.Image:
     head = file.read(16)
     file.seek(0)
     if head.startswith(b"\xff\xd8\xff"):
-        # `Image.open` calls this too, but then warns of large images or refuses them before they can be reduced.
+        # `Image.open` calls this too, but then warns about large images or refuses them before they can be reduced.
         try:
             return JpegImagePlugin.jpeg_factory(file)
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
@@ -203,7 +204,7 @@ def _decode(image: Image.Image, max_pixels: int, *, reduce: bool, convert: bool)
 
 
 def _reduce(image: Image.Image, max_pixels: int) -> bool:
-    """Set a JPEG that is not decoded yet to the largest scale within the limit; return whether there is one."""
+    """Set a JPEG that is not yet decoded to the largest scale within the limit; return whether there is one."""
     limit = max_pixels * (_MAX_REDUCED_PROGRESSIVE if image.info.get("progressive") else _MAX_REDUCED)
     if image.format not in ("JPEG", "MPO") or image.width * image.height > limit:
         return False
@@ -229,14 +230,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # unreadable EXIF says nothing about the pixels, which are fine
+    except Exception:  # unreadable EXIF does not make the pixels unreadable
         return 1
 
 
 def _to_8_bit(gray: np.ndarray) -> np.ndarray:
     """Scale grayscale values `[H, W]` of a 16-bit, 32-bit or float image to uint8."""
     low, high = float(gray.min()), float(gray.max())
-    # 16-bit files always span 0..65535; wider types only hold some range, found from the brightest pixel.
+    # 16-bit files always span 0..65535; for wider types, the brightest pixel determines the range.
     ranges = (65535,) if gray.dtype.itemsize == 2 else (255, 65535) if gray.dtype.kind == "i" else (1, 255, 65535)
     full_scale = next((scale for scale in ranges if high <= scale), None)
     if full_scale is None or not low >= 0:

@@ -1,4 +1,4 @@
-"""Language models of transformers that read visual tokens: built, loaded and inspected."""
+"""Build, load and inspect transformers language models that read visual tokens."""
 
 import inspect
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from .pretrained import pooling_kwargs
 
 
 def language_model_from_config(config: PreTrainedConfig) -> PreTrainedModel:
-    """Build a language model with random weights, without its pooling head where that can be left out."""
+    """Build a language model with random weights, without its pooling head if possible."""
     model_class = AutoModel._model_mapping[type(config)]
     return model_class._from_config(config, **pooling_kwargs(model_class))
 
@@ -23,7 +23,7 @@ def model_from_pretrained(source: str, dtype: torch.dtype, kwargs: dict | None) 
 
 
 def parameters_of_forward(language_model: PreTrainedModel) -> Mapping[str, inspect.Parameter]:
-    """Return the parameters of `forward`.
+    """Return the parameters of the model's `forward`, and check that it can read visual tokens.
 
     Raises:
         ValueError: The model cannot read visual tokens.
@@ -38,7 +38,7 @@ def parameters_of_forward(language_model: PreTrainedModel) -> Mapping[str, inspe
 
 
 def first_position(language_model: PreTrainedModel) -> int:
-    """Return the position of the first token: 0, except that RoBERTa's family counts from after the padding index."""
+    """Return the position of the first token: 0, or one past the padding index in RoBERTa's family."""
     for name, module in language_model.named_modules():
         if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             return module.padding_idx + 1

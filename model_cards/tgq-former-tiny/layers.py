@@ -1,4 +1,4 @@
-"""Small layers and functions that both model families use."""
+"""Small layers and functions shared by both model families."""
 
 import torch
 from torch import nn
@@ -22,7 +22,7 @@ class MLP(nn.Module):
 def l2_normalize(states: torch.Tensor) -> torch.Tensor:
     """Scale vectors `[..., D]` to unit length.
 
-    Computes and returns float32, whatever the dtype of `states`: in half precision, squares overflow or round to 0.
+    Computes and returns float32, whatever the dtype of `states`: in half precision, squares may overflow or vanish.
 
     Example:
         >>> import torch

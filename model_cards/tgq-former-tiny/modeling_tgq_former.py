@@ -26,7 +26,7 @@ from .temperature import bounded_scale, clamp_scale_
 
 
 class TGQFormerPreTrainedModel(SafePreTrainedModel):
-    """Loading, saving and initialisation of the TGQ-Former models."""
+    """Base class of the TGQ-Former models: loading, saving and initialization."""
 
     config: TGQFormerConfig
     base_model_prefix = "tgq_former"
@@ -34,7 +34,7 @@ class TGQFormerPreTrainedModel(SafePreTrainedModel):
 
 
 class TGQFormerTemperature(nn.Module):
-    """The learnable inverse temperature; a module, because PEFT saves whole modules, not single parameters."""
+    """The learnable inverse temperature. It is a module because PEFT saves modules, not single parameters."""
 
     def __init__(self, config: TGQFormerConfig):
         super().__init__()
@@ -42,7 +42,7 @@ class TGQFormerTemperature(nn.Module):
         self.logit_scale = nn.Parameter(torch.empty(()))
 
     def init_parameters(self, config: TGQFormerConfig) -> None:
-        """Set the start."""
+        """Set the initial value."""
         init.constant_(self.logit_scale, config.logit_scale_init)
 
     def forward(self) -> torch.Tensor:
@@ -51,7 +51,7 @@ class TGQFormerTemperature(nn.Module):
 
 
 class TGQFormerConnector(TGQFormerPreTrainedModel):
-    """Map tokens of the dual encoder to visual tokens of the language model, as `config.connector` says."""
+    """Map tokens of the dual encoder to visual tokens for the language model, as set by `config.connector`."""
 
     base_model_prefix = "connector"
     _can_record_outputs = {
@@ -84,7 +84,7 @@ class TGQFormerConnector(TGQFormerPreTrainedModel):
             title_tokens (`torch.FloatTensor` of shape `(batch, L, d_t)`, *optional*):
                 Title tokens. `None` means empty titles.
             title_mask (`torch.BoolTensor` of shape `(batch, L)`, *optional*):
-                `True` at real tokens; all are by default.
+                `True` at real tokens. By default, all tokens are real.
             agreement (`torch.FloatTensor` of shape `(batch,)`, *optional*):
                 `S_title`; 0 by default.
             kwargs: See `TransformersKwargs`.
@@ -101,10 +101,10 @@ class TGQFormerConnector(TGQFormerPreTrainedModel):
 
 
 class TGQFormerModel(TGQFormerPreTrainedModel):
-    """Embed items by a frozen dual encoder, a connector and a language model (TGQ-Former, arXiv 2605.17366).
+    """Embed items with a frozen dual encoder, a connector and a language model (TGQ-Former, arXiv 2605.17366).
 
     An item without a title is embedded from its image and the rest of its text. An item without an image is embedded
-    from its text only; its visual tokens are masked.
+    only from its text; its visual tokens are masked.
 
     Example:
         >>> import torch
@@ -142,7 +142,7 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         if word_width != config.token_width:
             raise ValueError(
                 f"{type(self.language_model).__name__} cannot read visual tokens: its word embeddings are "
-                f"{word_width} wide, not {config.token_width} as its configuration tells."
+                f"{word_width} wide, not {config.token_width} as its configuration says."
             )
         self._language_model_kwargs = {"use_cache": False} if "use_cache" in parameters else {}
         self._first_position = first_position(self.language_model)
@@ -168,20 +168,20 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         Args:
             vision (`str`): Hub id or folder of an image-text dual encoder, or of a joint TIGER-FG.
             language_model (`str` or `PreTrainedConfig`): Hub id or folder of a language model, or the configuration of
-                one to be trained from scratch.
-            matched_connector (`str`, *optional*): Connector to build instead of that of `config_kwargs`, with the same
-                number of parameters; see [`match_connector_budget`].
+                one to train from scratch.
+            matched_connector (`str`, *optional*): Connector to build in place of the one in `config_kwargs`, with the
+                same number of parameters; see [`match_connector_budget`].
             dtype (`torch.dtype`): Dtype of all weights; float32 by default, whatever the dtype of the parts.
             attn_implementation (`str`, *optional*): `"eager"`, `"sdpa"`, ...
-            vision_kwargs (`dict`, *optional*): For `from_pretrained` of the dual encoder (`revision`, ...).
-            language_model_kwargs (`dict`, *optional*): For `from_pretrained` of the language model.
+            vision_kwargs (`dict`, *optional*): Passed to `from_pretrained` of the dual encoder (`revision`, ...).
+            language_model_kwargs (`dict`, *optional*): Passed to `from_pretrained` of the language model.
             config_kwargs: Fields of [`TGQFormerConfig`].
 
         Returns:
             The model in evaluation mode.
 
         Raises:
-            ValueError: `vision` is no dual encoder, or `language_model` cannot read visual tokens.
+            ValueError: `vision` is not a dual encoder, or `language_model` cannot read visual tokens.
             TypeError: One of `config_kwargs` is not a field of the configuration.
         """
         cls.config_class.check_field_names(config_kwargs)
@@ -217,9 +217,9 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         title_input_ids: torch.Tensor | None = None,
         title_attention_mask: torch.Tensor | None = None,
     ) -> TGQFormerPair:
-        """Encode images and titles by the frozen dual encoder, for [`embed`].
+        """Encode images and titles with the frozen dual encoder, for [`embed`].
 
-        No gradient passes through it, so training can compute this once per listing and keep it.
+        No gradient flows through the dual encoder, so training can compute this once per listing and keep it.
 
         Args:
             pixel_values (`torch.FloatTensor` of shape `(batch, 3, H, W)`): Images.
@@ -249,20 +249,20 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         return getattr(self.connector.network, "metadata_gate", None)
 
     def calibrate_agreement(self, agreement: torch.Tensor) -> None:
-        """Standardise `S_title` in the first layer of a new metadata gate; does nothing without such a gate.
+        """Standardize `S_title` in the first layer of a new metadata gate; do nothing if there is no such gate.
 
-        Cosines of a dual encoder differ little between listings, so the other signals of the gate would drown them.
+        A dual encoder's cosines differ little between listings, so the gate's other signals would drown them out.
 
         Args:
-            agreement (`torch.Tensor` of shape `(N,)`): `S_title` of listings like those of the training, from
-                [`encode_pair`]. If all are equal, as without titles, only their mean is subtracted.
+            agreement (`torch.Tensor` of shape `(N,)`): `S_title` of listings like the training data, from
+                [`encode_pair`]. If all are equal, as they are without titles, only their mean is subtracted.
         """
         if self.metadata_gate is not None:
             std = float(agreement.double().std(correction=0))
             self.metadata_gate.hidden.standardise_first(float(agreement.double().mean()), std if std > 0 else 1.0)
 
     def clamp_logit_scale_(self) -> None:
-        """Clamp `logit_scale` in place to the bound; call it after each optimizer step."""
+        """Clamp `logit_scale` in place to its bound; call this after each optimizer step."""
         clamp_scale_(self.temperature.logit_scale, self.config.logit_scale_max)
 
     def embed(
@@ -323,7 +323,7 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         )
 
     def _pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Pool states `[B, L, d]` of real tokens to `[B, d]` as `config.pooling` says."""
+        """Pool the states `[B, L, d]` of real tokens to `[B, d]`, as set by `config.pooling`."""
         if self.config.pooling == "mean":
             weights = (mask / mask.sum(dim=1, keepdim=True).clamp(min=1)).to(states.dtype)
             return torch.einsum("bl,bld->bd", weights, states)
@@ -345,13 +345,13 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
 
         Args:
             pixel_values (`torch.FloatTensor` of shape `(batch, 3, H, W)`, *optional*):
-                Item images. `None` if no item of the batch has one.
+                Item images. `None` if no item in the batch has one.
             title_input_ids (`torch.LongTensor` of shape `(batch, L)`, *optional*):
                 Titles for the dual encoder.
             title_attention_mask (`torch.LongTensor` of shape `(batch, L)`, *optional*):
                 1 at real tokens, 0 at padding; a row of zeros is an item without a title.
             input_ids (`torch.LongTensor` of shape `(batch, L')`, *optional*):
-                Prompts for the language model, which follow the visual tokens.
+                Prompts for the language model; they follow the visual tokens.
             attention_mask (`torch.LongTensor` of shape `(batch, L')`, *optional*):
                 1 at real tokens, 0 at padding.
             image_mask (`torch.LongTensor` of shape `(batch,)`, *optional*):
@@ -360,7 +360,7 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
 
         Raises:
             TypeError: An argument is unknown.
-            ValueError: There are neither images nor prompts, or their numbers differ.
+            ValueError: Neither images nor prompts are given, or their numbers differ.
         """
         check_kwargs(self, kwargs)
         if pixel_values is None and input_ids is None:
@@ -369,7 +369,7 @@ class TGQFormerModel(TGQFormerPreTrainedModel):
         sizes = {name: value.shape[0] for name, value in given.items() if value is not None}
         first, *others = sizes.values()
         if any(size != first for size in others):
-            raise ValueError(f"The inputs are of different numbers of items: {sizes}.")
+            raise ValueError(f"The inputs have different numbers of items: {sizes}.")
         pair = None
         if pixel_values is not None:
             pair = self.encode_pair(pixel_values, title_input_ids, title_attention_mask)

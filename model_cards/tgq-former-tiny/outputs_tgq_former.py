@@ -14,7 +14,7 @@ class TGQFormerPair(ModelOutput):
 
     Args:
         image_tokens (`torch.FloatTensor` of shape `(batch, N, d_v)`): Image tokens `H_img`.
-        image_embeds (`torch.FloatTensor` of shape `(batch, D)`): Global image features `f_img`, L2-normalised.
+        image_embeds (`torch.FloatTensor` of shape `(batch, D)`): Global image features `f_img`, L2-normalized.
         title_tokens (`torch.FloatTensor` of shape `(batch, L, d_t)`, *optional*): Title tokens.
         title_mask (`torch.BoolTensor` of shape `(batch, L)`, *optional*): `True` at real title tokens.
         agreement (`torch.FloatTensor` of shape `(batch,)`): `S_title`, cosine of image and title; 0 without a title.
@@ -55,15 +55,15 @@ class TGQFormerOutput(NestedOutput):
     """Output of the item embedder.
 
     Args:
-        embeds (`torch.FloatTensor` of shape `(batch, text width)`): Item embeddings, L2-normalised, in float32
+        embeds (`torch.FloatTensor` of shape `(batch, text width)`): Item embeddings, L2-normalized, in float32
             whatever the dtype of the weights.
         agreement (`torch.FloatTensor` of shape `(batch,)`, *optional*): `S_title`, cosine of image and title; 0 if one
             of them is missing.
         connector_output ([`TGQFormerConnectorOutput`], *optional*): Visual tokens, streams and gates; `None` if the
             batch has no images.
-        last_hidden_state (`torch.FloatTensor` of shape `(batch, Q + L, text width)`): That of the language model.
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, Q + L, text width)`): From the language model.
         logit_scale (`torch.FloatTensor` of shape `()`): Bounded inverse temperature.
-        hidden_states, attentions (`tuple[torch.FloatTensor]`, *optional*): Those of the language model, if requested.
+        hidden_states, attentions (`tuple[torch.FloatTensor]`, *optional*): From the language model, if requested.
     """
 
     embeds: torch.FloatTensor | None = None

@@ -12,7 +12,7 @@ from .record_text import RecordTemplate, check_mapping, exceeds_length, map_colu
 
 
 class RecordProcessor(ProcessorMixin):
-    """Base of the processors that render product records to text."""
+    """Base class of the processors that render product records to text."""
 
     def _set_text_options(
         self,
@@ -23,7 +23,7 @@ class RecordProcessor(ProcessorMixin):
         columns: Mapping[str, str | Sequence[str]] | None,
         keep_html: bool,
     ) -> None:
-        """Check the options of the template and keep them under the names that are saved."""
+        """Check the options of the template, and store them under the names they are saved as."""
         self.text_template = text_template if isinstance(text_template, str) else list(text_template)
         self.text_separator = text_separator
         self.attribute_template = attribute_template
@@ -44,7 +44,7 @@ class RecordProcessor(ProcessorMixin):
 
     @classmethod
     def get_processor_dict(cls, pretrained_model_name_or_path, **kwargs):
-        """Read the saved options, and refuse those of another processor, whose texts and tokenizers differ."""
+        """Read the saved options; refuse those of the other kind of processor."""
         saved, kwargs = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
         kind = saved.get("processor_class", cls.__name__)
         if kind != cls.__name__:
@@ -58,11 +58,11 @@ class RecordProcessor(ProcessorMixin):
         return self._template.render(self._map(record))
 
     def _map(self, record: Any) -> Any:
-        """Give a record with the names of its source the names of the schema."""
+        """Add the schema's names to a record that has those of its source."""
         return map_columns(record, self.columns) if isinstance(record, Mapping) else record
 
     def count_cut(self, text: Any) -> int:
-        """Count the records whose text is longer than the model reads, so that its end is cut off.
+        """Count the records whose text is cut off because it is longer than the model reads.
 
         Args:
             text: One record or a list of them, as in a call.
@@ -71,14 +71,14 @@ class RecordProcessor(ProcessorMixin):
         return sum(map(any, zip(*checks, strict=True)))
 
     def _list_records(self, text: Any) -> list[Any]:
-        """Return one record or several as a list, under the names of the schema."""
+        """Return one or several records as a list, with the schema's names."""
         records = text if isinstance(text, Sequence) and not isinstance(text, str) else [text]
         if not records:
             raise ValueError("text is empty: pass at least one text")
         return [self._map(record) for record in records]
 
     def _readers(self, records: list[Any]) -> list[tuple[Any, list[str], int]]:
-        """Return each tokenizer with the texts that it reads of the records, and its longest text in tokens."""
+        """Return each tokenizer with the texts it reads from the records and its maximum length in tokens."""
         raise NotImplementedError
 
 

@@ -13,25 +13,25 @@ from .record_text import RecordTemplate, tokenize_texts
 
 
 class TGQFormerProcessor(RecordProcessor):
-    """Image processor, the two tokenizers and the text template of TGQ-Former in one.
+    """Image processor, two tokenizers and text template of TGQ-Former in one.
 
     A product record becomes two texts: its title, which the dual encoder reads, and a prompt, which the language model
     reads. The prompt is `instruction` followed by the segments of `text_template` whose fields are all present. All
     options are saved in `processor_config.json`.
 
     Args:
-        image_processor: That of the dual encoder, or a [`TigerFGImageProcessorPil`] with its mean and deviation, which
-            opens paths and bytes too.
-        tokenizer: That of the language model.
-        title_tokenizer: That of the dual encoder.
+        image_processor: Image processor of the dual encoder, or a [`TigerFGImageProcessorPil`] with its mean and
+            standard deviation, which also opens paths and bytes.
+        tokenizer: Tokenizer of the language model.
+        title_tokenizer: Tokenizer of the dual encoder.
         text_template, text_separator, attribute_template, attribute_separator, keep_html: Options of the prompt's
             [`RecordTemplate`].
-        title_template: Segments of the text that the dual encoder, and with it the metadata queries and the agreement
-            signal, reads. The paper speaks of metadata; here it is the title alone, as dual encoders are trained on
-            titles. `["{title}", "{category}", "{attributes}"]` is the literal reading.
-        instruction: Text before every record that has a text.
-        max_length: Longest prompt in tokens, special tokens included; longer ones are truncated.
-        max_title_length: Longest title in tokens, likewise.
+        title_template: Segments of the text that the dual encoder reads, from which the metadata queries and the
+            agreement signal are computed. By default the title alone, because dual encoders are trained on titles. The
+            paper speaks of metadata; the literal reading is `["{title}", "{category}", "{attributes}"]`.
+        instruction: Text to put before the text of every record that has one.
+        max_length: Maximum length of a prompt in tokens, including special tokens; longer ones are truncated.
+        max_title_length: Maximum length of a title in tokens, counted likewise.
         title_padding: `"longest"` pads titles to the longest of the batch, `"max_length"` to `max_title_length`.
             SigLIP takes a text's embedding from its last position and needs all of its 64 positions.
         columns: The column mapping of the training catalog; see [`TigerFGProcessor`].
@@ -65,7 +65,7 @@ class TGQFormerProcessor(RecordProcessor):
         keep_html: bool = False,
     ):
         if title_tokenizer is tokenizer:
-            title_tokenizer = copy.deepcopy(tokenizer)  # transformers cannot save one object under two names with code
+            title_tokenizer = copy.deepcopy(tokenizer)  # transformers cannot save one object twice with code
         super().__init__(image_processor, tokenizer, title_tokenizer)
         for name, given in (("tokenizer", tokenizer), ("title_tokenizer", title_tokenizer)):
             if given.pad_token_id is None:
@@ -100,19 +100,19 @@ class TGQFormerProcessor(RecordProcessor):
         """Prepare items: images, records, or both.
 
         Args:
-            images: One image or a list of B, as the image processor takes them; with `text`, an item without image is
-                `None`.
-            text: One text or a list of B: a record such as `{"title", "category", "attributes"}`, a string (title and
-                record in one), or `None` for an item without text.
+            images: One image or a list of B, as the image processor accepts them; with `text`, pass `None` for an item
+                without an image.
+            text: One text or a list of B: a record such as `{"title", "category", "attributes"}`, a string (used as
+                title and prompt), or `None` for an item without text.
             return_tensors: `"pt"`, `"np"` or `None`.
 
         Returns:
             A `BatchFeature` with, where applicable:
 
-            - `pixel_values` `[B, 3, H, W]`, float32; zeros for an item without image.
-            - `image_mask` `[B]`, bool, `True` for an item with an image; only if some item has none.
+            - `pixel_values` `[B, 3, H, W]`, float32; zeros for an item without an image.
+            - `image_mask` `[B]`, bool, `True` for an item with an image; present only if some item has none.
             - `title_input_ids`, `title_attention_mask` `[B, L]`, `input_ids`, `attention_mask` `[B, L']`; the mask is
-              0 everywhere in the row of an item without title or text.
+              0 everywhere in the row of an item without a title or text.
 
         Raises:
             ValueError: If both inputs are missing, if their numbers differ, if an item has neither image nor text, or

@@ -1,4 +1,4 @@
-"""Product records as text: the one place that folds attributes, maps columns and renders what models read."""
+"""Product records as text: the one place that folds attributes, maps columns and renders the text that models read."""
 
 import json
 import re
@@ -11,10 +11,10 @@ from typing import Any
 from .html_text import strip_html
 
 SCHEMA = ("item_id", "image", "title", "category", "attributes", "box", "query_image")
-"""The names that a record can have, in order."""
+"""The names of a record's fields, in order."""
 
 ATTRIBUTE_PREFIX = "attributes."
-"""Start of the name of a column that is one attribute, or holds several: `attributes.color`."""
+"""Prefix of the name of a column that holds one attribute or several: `attributes.color`."""
 
 _LIST_SEPARATOR = ", "
 # Control characters that are not white space, lone surrogates (which cannot be encoded) and the byte-order mark.
@@ -22,10 +22,10 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\uf
 
 
 def value_text(value: Any, name: str = "value") -> str:
-    """Return a value of a record as text, without white space around it.
+    """Return a value of a record as text, without surrounding white space.
 
     `None` and NaN give `""`. Lists are joined by `", "` without their empty elements, a mapping becomes JSON text, and
-    everything else is what `str` makes of it.
+    anything else is converted by `str`.
 
     Args:
         value: Any value of a record.
@@ -54,9 +54,9 @@ def value_text(value: Any, name: str = "value") -> str:
 def fold_attributes(row: Mapping[str, Any]) -> dict[str, str] | None:
     """Fold the columns `attributes` and `attributes.<name>` of a row into one dict.
 
-    A mapping, or a JSON object as text, gives all its entries. Any other value gives one attribute, named by its
-    column: `attributes.color` is `color`, and plain text in the column `attributes` is `attributes`. Later columns
-    replace entries of the same name.
+    A mapping, or a JSON object as text, contributes all its entries. Any other value becomes one attribute, named
+    after its column: `attributes.color` becomes `color`, and plain text in the column `attributes` becomes
+    `attributes`. Later columns replace entries of the same name.
 
     Args:
         row: A row of a catalog or a record; other keys are ignored.
@@ -91,18 +91,19 @@ def fold_attributes(row: Mapping[str, Any]) -> dict[str, str] | None:
 
 
 def map_columns(row: Mapping[str, Any], columns: Mapping[str, str | Sequence[str]] | None) -> Mapping[str, Any]:
-    """Give a row of an unmapped source the names of the schema.
+    """Add the schema's names to a row of an unmapped source.
 
-    Names that the row already has are kept, so that rows of a loaded catalog and records pass unchanged, and mapping
-    twice is mapping once.
+    A name that the row already has keeps its value, so rows of a loaded catalog and records pass unchanged, and
+    mapping a row a second time changes nothing.
 
     Args:
         row: A row of any source.
         columns: Schema name to source column. `attributes` may name several columns; each becomes
-            `attributes.<column>`, unless the row has such columns or an `attributes` that is not one of the sources.
+            `attributes.<column>`, unless the row already has such columns, or an `attributes` that is not one of the
+            sources.
 
     Returns:
-        The row itself if there is nothing to map, or else a new dict that also keeps the unused columns.
+        The row itself if there is nothing to map, or else a new dict that also keeps the row's columns.
 
     Example:
         >>> map_columns({"name": "Mug", "color": "teal"}, {"title": "name", "attributes": ["color", "size"]})
@@ -124,7 +125,7 @@ def map_columns(row: Mapping[str, Any], columns: Mapping[str, str | Sequence[str
 
 
 def clean_text(text: str, *, keep_html: bool = False) -> str:
-    r"""Normalise text to Unicode NFC, remove HTML and control characters, and collapse white space.
+    r"""Normalize text to Unicode NFC, remove HTML and control characters, and collapse white space.
 
     Args:
         text: Any text.
@@ -139,13 +140,13 @@ def clean_text(text: str, *, keep_html: bool = False) -> str:
 
 
 class RecordTemplate:
-    """Renders a product record as a list of segments, leaving out each segment whose fields are not all present.
+    """Renders a product record as a list of segments, leaving out every segment that has a missing field.
 
     Args:
         text_template: Segments such as `"Category: {category}"`. `{attributes}` stands for the rendered attributes,
-            any other field for the value of that key of the record.
+            any other field for the value of that key in the record.
         text_separator: Text between two segments.
-        attribute_template: One attribute, with the fields `{name}` and `{value}`.
+        attribute_template: Format of one attribute, with the fields `{name}` and `{value}`.
         attribute_separator: Text between two attributes.
         keep_html: Whether to keep HTML tags and entities; see `strip_html`.
 
@@ -191,9 +192,9 @@ class RecordTemplate:
     def render(self, record: str | Mapping[str, Any] | None) -> str:
         """Render a product record to the text that the model reads.
 
-        Text is normalised to Unicode NFC, white space is collapsed, and HTML and control characters are removed.
-        `None`, NaN and blank values count as missing; see `value_text` for the others. Keys that no segment names are
-        ignored.
+        Normalizes text to Unicode NFC, collapses white space, and removes HTML and control characters.
+        `None`, NaN and blank values count as missing; see `value_text` for other values. Keys that no segment
+        names are ignored.
 
         Args:
             record: A record such as `{"title": ..., "category": ..., "attributes": {name: value}}`, a row of a catalog
@@ -203,8 +204,8 @@ class RecordTemplate:
             The text, or `""` if the record has none.
 
         Raises:
-            ValueError: If the record is of another type, one of its values cannot be read as text, or it has other
-                keys but none that the template or the schema names.
+            ValueError: If the record is of another type, one of its values cannot be read as text, or it has keys
+                outside the schema but no field of the template.
         """
         if record is None or isinstance(record, str):
             return self._clean(record or "")
@@ -212,7 +213,7 @@ class RecordTemplate:
         return self._join(record, self._segments)
 
     def render_part(self, record: str | Mapping[str, Any] | None, segments: Sequence[str]) -> str:
-        """Render other segments of a record, such as `["{title}"]`; a string stands for any of them."""
+        """Render other segments of a record, such as `["{title}"]`; a string is used without them."""
         if record is None or isinstance(record, str):
             return self._clean(record or "")
         return self._join(record, [(segment, _template_fields(segment)) for segment in segments])
@@ -228,7 +229,7 @@ class RecordTemplate:
         return self._separator.join(segments)
 
     def _check_names(self, record: Mapping[str, Any]) -> None:
-        """Refuse a record that has names, but none of the template and none but those of the schema."""
+        """Refuse a record that has keys outside the schema but no field of the template."""
         if not isinstance(record, Mapping):
             raise ValueError(f"expected a string, a record (dict) or None, got {type(record).__name__}")
         attributes = any(name.startswith(ATTRIBUTE_PREFIX) for name in record)
@@ -252,7 +253,7 @@ class RecordTemplate:
 
 
 def check_mapping(columns: Mapping[str, str | Sequence[str]]) -> None:
-    """Check that a mapping goes from names of the schema to source columns.
+    """Check that a column mapping maps the schema's names to source columns.
 
     Raises:
         ValueError: If a name is not in the schema, or maps to several columns and is not `attributes`.
@@ -275,7 +276,7 @@ def tokenize_texts(tokenizer: Any, texts: Sequence[str], options: Mapping[str, A
     Returns:
         `input_ids` and `attention_mask`.
     """
-    # Some tokenizers return no token at all for "", so that a batch of empty texts would have no columns.
+    # Some tokenizers return no token at all for "", so a batch of empty texts would have no columns.
     encoding = tokenizer([text or "-" for text in texts], **options, return_attention_mask=True)
     for row, text in enumerate(texts):
         if not text:

@@ -8,8 +8,8 @@ import torch
 def bounded_scale(logit_scale: torch.Tensor, maximum: float) -> torch.Tensor:
     """Return `exp(logit_scale)`, at most `maximum`, as a float32 scalar.
 
-    The bound applies before `exp`, so that the result is finite in half precision. The gradient passes at the bound
-    and is zero beyond it; [`clamp_scale_`] after each optimizer step keeps the parameter from going beyond.
+    The bound is applied before `exp`, so the result is finite in half precision. The gradient passes at the bound and
+    is zero beyond it; call [`clamp_scale_`] after each optimizer step to keep the parameter within the bound.
 
     Example:
         >>> import torch

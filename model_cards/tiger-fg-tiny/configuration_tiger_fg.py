@@ -32,7 +32,7 @@ def patch_size_of(vision_config: PreTrainedConfig) -> tuple[int, int]:
         (16, 16)
     """
     patch = getattr(vision_config, "patch_size", None)
-    # Hierarchical encoders have a patch size, too, but merge their patches from stage to stage.
+    # Hierarchical encoders also have a patch size, but merge their patches from stage to stage.
     if patch is None or any(hasattr(vision_config, name) for name in ("depths", "hidden_sizes")):
         raise ValueError(
             f"A vision encoder of type '{vision_config.model_type}' does not keep one token per patch: TIGER-FG needs "
@@ -55,8 +55,7 @@ class TigerFGQueryConfig(CheckedConfig):
         projection_dim (`int`, defaults to 256):
             Width D of the shared embedding space.
         share_vision_tower (`bool`, defaults to `True`):
-            Whether queries and items share the vision encoder and its projection. The paper does not say whether it
-            shares them.
+            Whether queries and items share the vision encoder and its projection. The paper does not say.
         initializer_range (`float`, defaults to 0.02):
             Standard deviation of new linear layers and slots.
 
@@ -99,7 +98,7 @@ class TigerFGItemConfig(TigerFGQueryConfig):
         num_visual_layers (`int`, defaults to 1):
             Number of cross-attention blocks from the slots to the patches; they follow the text blocks.
         grounding_attention_heads (`int`, *optional*):
-            Number of heads of these blocks. Defaults to that of the vision encoder.
+            Number of attention heads of these blocks. Defaults to that of the vision encoder.
         grounding_intermediate_size (`int`, *optional*):
             Width of their feed-forward layers. Defaults to 4 times the width of the vision encoder.
         hidden_act (`str`, defaults to `"gelu"`):
@@ -111,21 +110,21 @@ class TigerFGItemConfig(TigerFGQueryConfig):
         appearance_gate_init (`float`, *optional*, defaults to 0.0):
             Initial bias of a gate that mixes class token and pooled patches into the appearance feature `f_a`: per
             channel `sigmoid(W [f_m; v_cls] + b)`, where `W` starts at zero and `b` at this value.
-            *Paper, read literally:* no gate (`None`); `f_a` is made of the pooled patches only.
+            *Paper, read literally:* no gate (`None`); `f_a` is made of the pooled patches alone.
         appearance_value_layer (`bool`, defaults to `True`):
-            Whether a linear layer, initialised as the identity, maps the pooled patches into the space of class
+            Whether a linear layer, initialized as the identity, maps the pooled patches into the space of class
             tokens. *Paper, read literally:* no such layer (`False`); `f_a` is the weighted mean of the patches.
         text_match_scale_init (`float`, *optional*, defaults to 5.0):
             Initial value of a learnable scale. The cosine of text and patch, in the space of `L_v2t`, times this scale
             is added to the scores of the guided pooling. *Paper, read literally:* no such term (`None`).
         merge_init_zero (`bool`, defaults to `True`):
             Whether the branch that adds the semantic focus `f_m` to the embedding starts at zero, so that an untrained
-            item embedding is that of its image. *Paper, read literally:* an ordinary initialisation (`False`).
+            item embedding is that of its image. *Paper, read literally:* an ordinary initialization (`False`).
         appearance_fallback (`bool`, defaults to `True`):
             Whether `f_m` takes the place of `f_a` in items without an image. *Paper, read literally:* every item has
-            an image. With `False`, items without an image are embedded by the branch of `f_m` only, which before
-            training is the zero vector if `merge_init_zero`. Configurations saved before this field existed are read
-            as `False`.
+            an image. With `False`, items without an image are embedded by the `f_m` branch alone, which gives the zero
+            vector before training if `merge_init_zero`. Configurations saved before this field existed load as
+            `False`.
 
     Raises:
         ValueError: A value is out of range, or the heads do not divide the width of the vision encoder.
@@ -171,7 +170,7 @@ class TigerFGItemConfig(TigerFGQueryConfig):
 class TigerFGConfig(TigerFGItemConfig):
     r"""Configuration of [`TigerFGModel`], query tower and item tower together (TIGER-FG, arXiv 2605.18434).
 
-    The defaults have the paper's scale: DINOv3 ViT-B/16, BERT base, 256-dimensional embeddings. Takes these arguments
+    The defaults match the paper's scale: DINOv3 ViT-B/16, BERT base, 256-dimensional embeddings. Takes these arguments
     in addition to those of [`TigerFGItemConfig`]:
 
     Args:
@@ -209,7 +208,7 @@ class TigerFGConfig(TigerFGItemConfig):
             raise ValueError(f"temperature_init must be positive, got {self.temperature_init}.")
         if not 1.0 / self.temperature_init <= self.logit_scale_max:
             raise ValueError(
-                f"logit_scale_max={self.logit_scale_max} lies below the start 1 / temperature_init="
+                f"logit_scale_max={self.logit_scale_max} is below the initial value 1 / temperature_init="
                 f"{1.0 / self.temperature_init:.4g}."
             )
 

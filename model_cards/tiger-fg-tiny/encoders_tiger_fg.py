@@ -1,4 +1,4 @@
-"""Vision and text encoders of transformers, built, loaded and called in one way."""
+"""One way to build, load and call the vision and text encoders of transformers."""
 
 import copy
 import inspect
@@ -38,10 +38,10 @@ class TigerFGVisionTokens(ModelOutput):
 def encode_image(
     vision_model: PreTrainedModel, pixel_values: torch.Tensor, interpolate_pos_encoding: bool = True, **kwargs
 ) -> TigerFGVisionTokens:
-    """Encode images by any supported vision encoder.
+    """Encode images with any supported vision encoder.
 
     Class, distillation and register tokens come first in every supported encoder, so the patches are the last `h * w`
-    tokens. If the patch size does not divide H or W, the remaining rows or columns of pixels are not seen.
+    tokens. If the patch size does not divide H or W, the remaining rows or columns of pixels are ignored.
 
     Args:
         vision_model: The encoder.
@@ -75,7 +75,7 @@ def encode_image(
         )
     patches = tokens[:, num_prefix:]
     if config.model_type == "clip_vision_model":
-        # CLIP normalises the class token only; the patches must lie in the same space.
+        # CLIP normalizes only the class token; the patches must lie in the same space.
         patches = vision_model.post_layernorm(patches)
     cls = output.get("pooler_output")
     if cls is None:
@@ -95,7 +95,7 @@ def _naflex_inputs(pixel_values: torch.Tensor, patch: int, grid: tuple[int, int]
 
 
 def _backbone_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
-    """Return the encoder class for a configuration; of encoder-decoders the encoder half."""
+    """Return the encoder class for a configuration; for an encoder-decoder, its encoder half."""
     if config.model_type in _TEXT_MODELS:
         return _TEXT_MODELS[config.model_type]
     for mapping in (MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING):
@@ -106,7 +106,7 @@ def _backbone_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
 
 
 def backbone_from_config(config: PreTrainedConfig) -> PreTrainedModel:
-    """Build an encoder with random weights, without its pooling head where that can be left out.
+    """Build an encoder with random weights, without its pooling head if possible.
 
     Raises:
         ValueError: transformers has no encoder for this configuration.
@@ -116,7 +116,7 @@ def backbone_from_config(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def backbone_from_pretrained(source: str, sub_config: str, dtype: torch.dtype, kwargs: dict) -> PreTrainedModel:
-    """Load an encoder from its own folder, or out of a CLIP-like model or a TIGER-FG.
+    """Load an encoder from its own folder, or from that of a CLIP-like model or a TIGER-FG.
 
     Args:
         source: Hub id or folder.
@@ -126,7 +126,7 @@ def backbone_from_pretrained(source: str, sub_config: str, dtype: torch.dtype, k
         kwargs: Passed to `from_pretrained` (`revision`, ...).
 
     Raises:
-        ValueError: The folder lacks most of the weights.
+        ValueError: `source` lacks most of the encoder's weights.
     """
     source_config = AutoConfig.from_pretrained(source, **kwargs)
     config = copy.deepcopy(getattr(source_config, sub_config, source_config))

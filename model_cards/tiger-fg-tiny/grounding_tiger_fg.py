@@ -117,7 +117,7 @@ class TigerFGGroundingModel(SafePreTrainedModel):
     def read_text(
         self, slots: torch.Tensor, text: torch.Tensor, text_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Update slots `[B, M, d]` by the text blocks; see `forward` for the other arguments."""
+        """Update slots `[B, M, d]` with the text blocks; see `forward` for the other arguments."""
         text = self.text_projection(text)
         has_text = attention_mask = None
         if text_mask is not None:
@@ -130,7 +130,7 @@ class TigerFGGroundingModel(SafePreTrainedModel):
     def read_patches(
         self, slots: torch.Tensor, patches: torch.Tensor, image_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Update slots `[B, M, d]` by the visual blocks; see `forward` for the other arguments."""
+        """Update slots `[B, M, d]` with the visual blocks; see `forward` for the other arguments."""
         for layer in self.visual_layers:
             slots = layer(slots, patches, None, image_mask)
         return slots

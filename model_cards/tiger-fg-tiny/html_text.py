@@ -1,10 +1,10 @@
-"""HTML in product texts, as many feeds have it: tags and entities become plain text."""
+"""Turn the HTML that many product feeds contain into plain text."""
 
 import html
 import re
 
-# Elements that end a word, and elements within a word ("H<sub>2</sub>O"). Other names are text: titles hold "<New>"
-# and "<S>".
+# Elements that end a word, and elements within a word ("H<sub>2</sub>O"). Tags with other names are text, such as
+# "<New>" and "<S>" in titles.
 _BLOCKS = (
     "article blockquote body br center dd div dl dt footer h1 h2 h3 h4 h5 h6 head header hr html iframe img li meta "
     "ol p pre section table tbody td tfoot th thead tr ul"
@@ -16,7 +16,7 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _HIDDEN = re.compile(r"<!--[^<>]*-->|<(script|style)\b[^<>]*>[^<]*</\1\s*>", re.IGNORECASE)
-# With the semicolon only: without it `html.unescape` makes "bed§ional" of "bed&sectional".
+# Only with the semicolon: without it, `html.unescape` turns "bed&sectional" into "bed§ional".
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 # Some feeds escape twice or three times.
 _MAX_PASSES = 3
@@ -25,7 +25,7 @@ _MAX_PASSES = 3
 def strip_html(text: str) -> str:
     r"""Remove HTML tags, comments, scripts and styles from a text, and decode its entities.
 
-    A tag of a block, such as `<br>` or `</li>`, becomes a space. Only tags of known elements count, so that `a < b`,
+    A block tag, such as `<br>` or `</li>`, becomes a space. Only tags of known elements count, so that `a < b`,
     `<3` and `<New>` stay. Escaped tags (`&lt;b&gt;`) are decoded and removed.
 
     Example:
@@ -44,7 +44,7 @@ def strip_html(text: str) -> str:
 
 
 def has_html(text: str) -> bool:
-    """Whether a text holds HTML that `strip_html` changes.
+    """Return whether a text contains HTML that `strip_html` would change.
 
     Example:
         >>> has_html("Tom &amp; Jerry"), has_html("Tom & Jerry")

@@ -29,12 +29,12 @@ class TigerFGImageProcessorKwargs(TypedDict, total=False):
     size (`dict[str, int]`, *optional*, defaults to `{"height": 224, "width": 224}`):
         Height and width of `pixel_values` in pixels. An integer means a square.
     resize_mode (`str`, *optional*, defaults to `"pad"`):
-        `"pad"` keeps the whole image and its aspect ratio, centred on `pad_color`; `"squash"` stretches the image to
-        `size`; `"crop"` keeps the largest centred region that has the aspect ratio of `size`.
+        `"pad"` keeps the whole image and its aspect ratio, centered on `pad_color`; `"squash"` stretches the image to
+        `size`; `"crop"` keeps the largest centered region that has the aspect ratio of `size`.
     pad_color (`int` or `list[int]`, *optional*, defaults to `[255, 255, 255]`):
         Red, green and blue of the padding, 0 to 255. White, the usual background of product photos.
     do_resize (`bool`, *optional*, defaults to `True`):
-        With `False`, images are taken at their own size, which must be the same for all images of a call.
+        With `False`, images keep their own size, which must be the same for all images in a call.
     resample (`PILImageResampling`, *optional*, defaults to `BICUBIC`):
         Resampling filter, always antialiased.
     do_rescale, rescale_factor (`bool`, `float`, *optional*, default to `True`, `1 / 255`):
@@ -63,7 +63,7 @@ class TigerFGImageProcessorKwargs(TypedDict, total=False):
 
 
 class PixelOptions(NamedTuple):
-    """The options, checked, that turn an RGB image into normalised pixels; see [`TigerFGImageProcessorKwargs`]."""
+    """Checked options that turn an RGB image into normalized pixels; see [`TigerFGImageProcessorKwargs`]."""
 
     size: SizeDict
     resize_mode: str
@@ -140,7 +140,7 @@ def crop_box(
         raise ValueError(f"{name}: the box {coordinates} is empty; the image has {width}x{height} pixels")
     if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
         raise ValueError(f"{name}: the box {coordinates} reaches outside the image of {width}x{height} pixels")
-    if image.size != (width, height):  # rounded outwards, so that at least one pixel is left
+    if image.size != (width, height):  # round outwards, so that at least one pixel is left
         scale_x, scale_y = image.width / width, image.height / height
         x0, y0 = math.floor(x0 * scale_x), math.floor(y0 * scale_y)
         x1, y1 = min(math.ceil(x1 * scale_x), image.width), min(math.ceil(y1 * scale_y), image.height)
@@ -148,7 +148,7 @@ def crop_box(
 
 
 class TigerFGImageProcessorOptions:
-    """Defaults, checks, decoding and cropping of inputs, and the saved form, which the backends share."""
+    """What both backends share: defaults, checks, decoding, cropping and the saved form."""
 
     valid_kwargs = TigerFGImageProcessorKwargs
 
@@ -166,14 +166,14 @@ class TigerFGImageProcessorOptions:
     data_format = ChannelDimension.FIRST
 
     def preprocess(self, images: Any, boxes: Sequence[Box | None] | None = None, **kwargs) -> BatchFeature:
-        """Decode, crop, resize and normalise images.
+        """Decode, crop, resize and normalize images.
 
         Args:
-            images: One image or a list of them, each as [`load_rgb_image`] takes it, or an array `[B, H, W, C]` or
+            images: One image or a list of them, each as [`load_rgb_image`] accepts it, or an array `[B, H, W, C]` or
                 `[B, C, H, W]`. A JPEG file beyond the limit on pixels is read at reduced scale.
-            boxes: For each image the box `[x0, y0, x1, y1]` to cut out before resizing, in pixels of the upright
+            boxes: For each image, the box `[x0, y0, x1, y1]` to cut out before resizing, in pixels of the upright
                 image at full scale, or `None` for the whole image.
-            **kwargs: Any of [`TigerFGImageProcessorKwargs`], in place of the saved option.
+            **kwargs: Any of [`TigerFGImageProcessorKwargs`]; overrides the saved option.
 
         Returns:
             `pixel_values` `[B, 3, H, W]` (or `[B, H, W, 3]`, see `data_format`), float32.
@@ -222,7 +222,7 @@ class TigerFGImageProcessorOptions:
         return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors)
 
     def _resize_and_normalize(self, images: list[Image.Image], options: PixelOptions, **kwargs) -> Any:
-        """Return float32 pixels `[B, 3, H, W]` of RGB images; each backend has its own."""
+        """Return float32 pixels `[B, 3, H, W]` of RGB images; each backend implements this."""
         raise NotImplementedError
 
     def _standardize_kwargs(
@@ -251,7 +251,7 @@ class TigerFGImageProcessorOptions:
         """Return the saved form: the class and the options of [`TigerFGImageProcessorKwargs`], nothing else."""
         saved = super().to_dict()
         keys = {"image_processor_type", *TigerFGImageProcessorKwargs.__annotations__}
-        if self._auto_class is not None:  # else the code that an inherited `auto_map` names is not saved either
+        if self._auto_class is not None:  # otherwise, an inherited `auto_map` would name code that is not saved
             keys.add("auto_map")
         return {key: saved[key] for key in sorted(keys & saved.keys())}
 
@@ -264,7 +264,7 @@ class TigerFGImageProcessorPil(TigerFGImageProcessorOptions, PilBackend):
     """
 
     def _resize_and_normalize(self, images: list[Image.Image], options: PixelOptions, **kwargs) -> np.ndarray:
-        # Rescaling and normalisation are one multiplication and one subtraction per channel.
+        # Rescaling and normalization are one multiplication and one subtraction per channel.
         scale = np.full((3, 1, 1), options.rescale_factor if options.do_rescale else 1.0)
         shift = np.zeros((3, 1, 1))
         if options.do_normalize:

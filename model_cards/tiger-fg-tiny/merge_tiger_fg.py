@@ -10,7 +10,7 @@ from .layers import l2_normalize
 
 
 class TigerFGVisualProjection(nn.Linear):
-    """Project visual features; orthogonal at first, so that cosines of the backbone survive."""
+    """Project visual features; starts orthogonal, to preserve the backbone's cosines as far as possible."""
 
     def init_parameters(self, config: TigerFGItemConfig) -> None:
         """Draw an orthogonal matrix."""
@@ -18,10 +18,10 @@ class TigerFGVisualProjection(nn.Linear):
 
 
 class TigerFGFocusProjection(nn.Linear):
-    """Project the semantic focus; zero at first if `config.merge_init_zero`."""
+    """Project the semantic focus; starts at zero if `config.merge_init_zero`."""
 
     def init_parameters(self, config: TigerFGItemConfig) -> None:
-        """Set zeros, or draw from a normal distribution."""
+        """Set the weights to zero, or draw them from a normal distribution."""
         if config.merge_init_zero:
             init.zeros_(self.weight)
         else:
@@ -30,7 +30,7 @@ class TigerFGFocusProjection(nn.Linear):
 
 
 class TigerFGMerge(nn.Module):
-    """Merge into `f_i`: the projected visual feature plus a residual branch for `f_m`, L2-normalised."""
+    """Merge into `f_i`: the projected visual feature plus a residual branch for `f_m`, L2-normalized."""
 
     def __init__(self, config: TigerFGItemConfig):
         super().__init__()

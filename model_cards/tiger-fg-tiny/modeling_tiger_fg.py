@@ -20,7 +20,7 @@ from .towers_tiger_fg import ItemTower, QueryTower
 
 
 class TigerFGPreTrainedModel(SafePreTrainedModel):
-    """Loading, saving and initialisation of the TIGER-FG models."""
+    """Base class of the TIGER-FG models: loading, saving and initialization."""
 
     config: TigerFGConfig
     base_model_prefix = "tiger_fg"
@@ -30,7 +30,7 @@ class TigerFGPreTrainedModel(SafePreTrainedModel):
 class TigerFGQueryModel(QueryTower, TigerFGPreTrainedModel):
     """Query tower: embeds a cropped image (TIGER-FG, arXiv 2605.18434).
 
-    Loads from its own folder or from that of a joint [`TigerFGModel`], of which it reads its own weights only.
+    Loads from its own folder or from that of a joint [`TigerFGModel`]; reads only its own weights.
 
     Example:
         >>> import torch
@@ -62,7 +62,7 @@ class TigerFGQueryModel(QueryTower, TigerFGPreTrainedModel):
 
         Args:
             pixel_values (`torch.FloatTensor` of shape `(batch, 3, H, W)`):
-                Crops as [`TigerFGProcessor`] returns them; H and W may differ from those of training.
+                Crops from [`TigerFGProcessor`]; H and W may differ from those used in training.
             kwargs: See [`VisionKwargs`].
 
         Raises:
@@ -75,9 +75,9 @@ class TigerFGQueryModel(QueryTower, TigerFGPreTrainedModel):
 class TigerFGItemModel(ItemTower, TigerFGPreTrainedModel):
     """Item tower: embeds a full listing image and its text, and shows where it looked (TIGER-FG, arXiv 2605.18434).
 
-    Loads from its own folder or from that of a joint [`TigerFGModel`], of which it reads its own weights only. For an
-    item without text, the slots read the patches only. For an item without an image, they read the text only, and the
-    semantic focus takes the place of the appearance feature (see `TigerFGItemConfig.appearance_fallback`).
+    Loads from its own folder or from that of a joint [`TigerFGModel`]; reads only its own weights. For an item without
+    text, the slots read only the patches. For an item without an image, they read only the text, and the semantic
+    focus replaces the appearance feature (see `TigerFGItemConfig.appearance_fallback`).
 
     Example:
         >>> import torch
@@ -117,9 +117,9 @@ class TigerFGItemModel(ItemTower, TigerFGPreTrainedModel):
 
         Args:
             pixel_values (`torch.FloatTensor` of shape `(batch, 3, H, W)`, *optional*):
-                Full listing images. `None` if no item of the batch has one.
+                Full listing images. `None` if no item in the batch has one.
             input_ids (`torch.LongTensor` of shape `(batch, L)`, *optional*):
-                Item texts. `None` if no item of the batch has one.
+                Item texts. `None` if no item in the batch has one.
             attention_mask (`torch.LongTensor` of shape `(batch, L)`, *optional*):
                 1 at real tokens, 0 at padding; a row of zeros is an item without text.
             image_mask (`torch.LongTensor` of shape `(batch,)`, *optional*):
@@ -128,7 +128,7 @@ class TigerFGItemModel(ItemTower, TigerFGPreTrainedModel):
 
         Raises:
             TypeError: An argument is unknown.
-            ValueError: There are neither images nor texts, or their numbers differ.
+            ValueError: Neither images nor texts are given, or their numbers differ.
         """
         return self._embed_item(pixel_values, input_ids, attention_mask, image_mask, **kwargs)
 
@@ -151,7 +151,7 @@ class TigerFGModel(ItemTower, QueryTower, TigerFGPreTrainedModel):
         self.post_init()
 
     def init_parameters(self, config: TigerFGConfig) -> None:
-        """Set the temperature."""
+        """Set the initial temperature."""
         init.constant_(self.logit_scale, math.log(1.0 / config.temperature_init))
 
     @classmethod
@@ -171,11 +171,11 @@ class TigerFGModel(ItemTower, QueryTower, TigerFGPreTrainedModel):
         Args:
             vision (`str`): Hub id or folder of a vision encoder or an image-text model (CLIP, SigLIP).
             text (`str`): Hub id or folder of a text encoder or an image-text model.
-            dtype (`torch.dtype`): Dtype of all weights. Float32 by default, whatever the dtype of the backbones:
-                train float32 weights, with autocast for speed.
+            dtype (`torch.dtype`): Dtype of all weights. Float32 by default, whatever the dtype of the backbones; for
+                speed, train float32 weights with autocast.
             attn_implementation (`str`, *optional*): `"eager"`, `"sdpa"`, `"flash_attention_2"`, ...
-            vision_kwargs (`dict`, *optional*): For `from_pretrained` of the vision encoder (`revision`, ...).
-            text_kwargs (`dict`, *optional*): For `from_pretrained` of the text encoder.
+            vision_kwargs (`dict`, *optional*): Passed to `from_pretrained` of the vision encoder (`revision`, ...).
+            text_kwargs (`dict`, *optional*): Passed to `from_pretrained` of the text encoder.
             config_kwargs: Fields of [`TigerFGConfig`].
 
         Returns:
@@ -211,10 +211,10 @@ class TigerFGModel(ItemTower, QueryTower, TigerFGPreTrainedModel):
         return model.eval()
 
     def towers(self) -> tuple[TigerFGQueryModel, TigerFGItemModel]:
-        """Return both towers as models of their own that share this model's parameters.
+        """Return both towers as separate models that share this model's parameters.
 
-        Use them to encode while this model trains. Their configurations are copies: setting another attention
-        implementation on one model leaves the others unchanged.
+        Use them to encode while this model trains. Their configurations are copies, so changing the attention
+        implementation of one model leaves the others unchanged.
         """
         towers = []
         for tower_class in (TigerFGQueryModel, TigerFGItemModel):
@@ -222,7 +222,7 @@ class TigerFGModel(ItemTower, QueryTower, TigerFGPreTrainedModel):
             config = tower_class.config_class(**{name: copy.deepcopy(getattr(self.config, name)) for name in names})
             with torch.device("meta"):
                 tower = tower_class(config)
-            # Copies of the modules, in which parameters, buffers and configurations stand for their originals.
+            # Copy the modules, but share parameters and buffers, and give the copies the tower's configurations.
             memo = {id(tensor): tensor for tensor in chain(self.parameters(), self.buffers())}
             memo[id(self.config)] = tower.config
             attention = {"": self.config._attn_implementation}
@@ -254,9 +254,9 @@ class TigerFGModel(ItemTower, QueryTower, TigerFGPreTrainedModel):
     def get_image_features(
         self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool = True, **kwargs: Unpack[TransformersKwargs]
     ) -> BaseModelOutputWithPooling:
-        """Encode images by the query tower, with the interface of transformers' image-text models.
+        """Encode images with the query tower, through the interface of transformers' image-text models.
 
-        Together with [`get_text_features`], this makes the joint model a dual encoder, as TGQ-Former needs it.
+        Together with [`get_text_features`], this lets TGQ-Former use the joint model as its dual encoder.
 
         Args:
             pixel_values (`torch.FloatTensor` of shape `(batch, 3, H, W)`): Images.
@@ -281,7 +281,7 @@ class TigerFGModel(ItemTower, QueryTower, TigerFGPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPooling:
-        """Encode texts as items without images, with the interface of transformers' image-text models.
+        """Encode texts as items without images, through the interface of transformers' image-text models.
 
         Args:
             input_ids (`torch.LongTensor` of shape `(batch, L)`): Texts.
@@ -305,7 +305,7 @@ class TigerFGModel(ItemTower, QueryTower, TigerFGPreTrainedModel):
         return bounded_scale(self.logit_scale, self.config.logit_scale_max)
 
     def clamp_logit_scale_(self) -> None:
-        """Clamp `logit_scale` in place to the bound; call it after each optimizer step."""
+        """Clamp `logit_scale` in place to its bound; call this after each optimizer step."""
         clamp_scale_(self.logit_scale, self.config.logit_scale_max)
 
     @can_return_tuple
@@ -322,16 +322,16 @@ class TigerFGModel(ItemTower, QueryTower, TigerFGPreTrainedModel):
 
         Args:
             query_pixel_values (`torch.FloatTensor` of shape `(queries, 3, H, W)`, *optional*):
-                Crops. `None` embeds items only.
+                Crops. If `None`, only items are embedded.
             pixel_values (*optional*): Images of items; see [`TigerFGItemModel.forward`].
-            input_ids (*optional*): Texts of items. Without images and texts, only queries are embedded.
+            input_ids (*optional*): Texts of items. If neither images nor texts are given, only queries are embedded.
             attention_mask (*optional*): See [`TigerFGItemModel.forward`].
             image_mask (*optional*): See [`TigerFGItemModel.forward`].
             kwargs: See [`VisionKwargs`].
 
         Raises:
             TypeError: An argument is unknown.
-            ValueError: There are neither queries nor items.
+            ValueError: Neither queries nor items are given.
         """
         has_items = pixel_values is not None or input_ids is not None
         if query_pixel_values is None and not has_items:

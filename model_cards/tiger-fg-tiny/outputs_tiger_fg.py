@@ -13,10 +13,10 @@ class TigerFGQueryOutput(ModelOutput):
     """Output of the query tower.
 
     Args:
-        embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): Query embeddings, L2-normalised, in float32
+        embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): Query embeddings, L2-normalized, in float32
             whatever the dtype of the weights.
         last_hidden_state (`torch.FloatTensor` of shape `(batch, tokens, d)`): Tokens of the vision encoder.
-        hidden_states, attentions (`tuple[torch.FloatTensor]`, *optional*): Those of the vision encoder, if requested.
+        hidden_states, attentions (`tuple[torch.FloatTensor]`, *optional*): From the vision encoder, if requested.
     """
 
     embeds: torch.FloatTensor | None = None
@@ -36,8 +36,8 @@ class TigerFGGroundingOutput(ModelOutput):
         appearance (`torch.FloatTensor` of shape `(batch, d)`, *optional*): Appearance feature `f_a`; `None` if the
             batch has no images.
         patch_weights (`torch.FloatTensor` of shape `(batch, N)`, *optional*): Weights of the patches in `f_a`.
-        text_focus (`torch.FloatTensor` of shape `(batch, d)`, *optional*): The slots after the text and before the
-            patches, pooled like `f_m`; `None` if the batch has no texts.
+        text_focus (`torch.FloatTensor` of shape `(batch, d)`, *optional*): The slots after reading the text and before
+            reading the patches, pooled like `f_m`; `None` if the batch has no texts.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*): Slots before the first and after each block.
         attentions (`tuple[torch.FloatTensor]`, *optional*): `(batch, heads, M, keys)` for each block: text blocks,
             then visual blocks.
@@ -58,10 +58,10 @@ class TigerFGItemOutput(NestedOutput):
     """Output of the item tower.
 
     Args:
-        embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): Item embeddings `f_i`, L2-normalised, in
+        embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): Item embeddings `f_i`, L2-normalized, in
             float32 whatever the dtype of the weights.
         grounding (`torch.FloatTensor` of shape `(batch, h, w)`, *optional*): Where the item tower looked: weights over
-            the patch grid that sum to 1, or 0 in rows without an image. `None` if the batch has no images.
+            the patch grid that sum to 1, or to 0 in rows without an image. `None` if the batch has no images.
         slot_weights, focus, appearance, text_focus, hidden_states, attentions: See [`TigerFGGroundingOutput`].
         last_hidden_state (`torch.FloatTensor` of shape `(batch, M, d)`): The slots.
         vision_model_output, text_model_output (`ModelOutput`, *optional*): Outputs of the two encoders.
@@ -86,10 +86,10 @@ class TigerFGOutput(NestedOutput):
 
     Args:
         logits_per_query (`torch.FloatTensor` of shape `(queries, items)`, *optional*): Scaled cosine similarities.
-        query_embeds (`torch.FloatTensor` of shape `(queries, projection_dim)`, *optional*): L2-normalised.
-        item_embeds (`torch.FloatTensor` of shape `(items, projection_dim)`, *optional*): L2-normalised.
+        query_embeds (`torch.FloatTensor` of shape `(queries, projection_dim)`, *optional*): L2-normalized.
+        item_embeds (`torch.FloatTensor` of shape `(items, projection_dim)`, *optional*): L2-normalized.
         grounding (`torch.FloatTensor` of shape `(items, h, w)`, *optional*): See [`TigerFGItemOutput`].
-        logit_scale (`torch.FloatTensor` of shape `()`): Bounded scale, the inverse temperature.
+        logit_scale (`torch.FloatTensor` of shape `()`): Bounded inverse temperature.
         query_model_output, item_model_output (*optional*): Outputs of the two towers.
     """
 

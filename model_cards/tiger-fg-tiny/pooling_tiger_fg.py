@@ -1,4 +1,4 @@
-"""Poolings of the item tower: slots to the semantic focus `f_m`, patches to the appearance feature `f_a`."""
+"""Pooling in the item tower: slots to the semantic focus `f_m`, patches to the appearance feature `f_a`."""
 
 import math
 
@@ -11,7 +11,7 @@ from .layers import MLP, l2_normalize
 
 
 class TigerFGSlotPooling(nn.Module):
-    """Pool slots to `f_m`: an MLP scores them and a softmax weighs them (paper: slot aggregation)."""
+    """Pool slots to `f_m`: weights are the softmax of an MLP's scores (paper: slot aggregation)."""
 
     def __init__(self, config: TigerFGItemConfig):
         super().__init__()
@@ -27,10 +27,10 @@ class TigerFGSlotPooling(nn.Module):
 
 
 class TigerFGPatchValue(nn.Linear):
-    """Map pooled patches into the space of class tokens; initialised as the identity."""
+    """Map pooled patches into the space of class tokens; initialized as the identity."""
 
     def init_parameters(self, config: TigerFGItemConfig) -> None:
-        """Set the identity."""
+        """Set the weights to the identity."""
         init.eye_(self.weight)
 
 
@@ -38,7 +38,7 @@ class TigerFGAppearanceGate(nn.Linear):
     """Decide per channel between class token and pooled patches; initially the same for all items and channels."""
 
     def init_parameters(self, config: TigerFGItemConfig) -> None:
-        """Set weights to zero and biases to the configured start."""
+        """Set weights to zero and biases to the configured value."""
         init.zeros_(self.weight)
         init.constant_(self.bias, config.appearance_gate_init)
 
@@ -46,8 +46,8 @@ class TigerFGAppearanceGate(nn.Linear):
 class TigerFGGuidedPooling(nn.Module):
     """Pool patches to `f_a`, guided by `f_m` and the class token (paper: complementary visual branch).
 
-    In addition to the paper, patches that match the text weigh more: their cosine with the text, in the space in which
-    `L_v2t` aligns regions and texts, is added to the scores. See [`TigerFGItemConfig`] for how to leave this out.
+    Unlike in the paper, patches that match the text weigh more: their cosine with the text, in the space in which
+    `L_v2t` aligns regions and texts, is scaled and added to the scores. `text_match_scale_init=None` leaves this out.
     """
 
     def __init__(self, config: TigerFGItemConfig):
@@ -74,11 +74,11 @@ class TigerFGGuidedPooling(nn.Module):
             init.constant_(self.text_match_scale, math.log(config.text_match_scale_init))
 
     def embed_text(self, text_focus: torch.Tensor) -> torch.Tensor:
-        """Embed what the slots read in a text `[B, d]` for matching with patches (`z_text`); L2-normalised."""
+        """Embed what the slots read in a text `[B, d]` for matching with patches (`z_text`); L2-normalized."""
         return l2_normalize(self.text_match_query(text_focus))
 
     def embed_patches(self, patches: torch.Tensor) -> torch.Tensor:
-        """Embed patch tokens or means of them `[..., d]` for matching with texts (`z_box`); L2-normalised."""
+        """Embed patch tokens or means of them `[..., d]` for matching with texts (`z_box`); L2-normalized."""
         return l2_normalize(self.text_match_key(patches))
 
     def forward(
@@ -96,7 +96,7 @@ class TigerFGGuidedPooling(nn.Module):
             cls: Class tokens, `[B, d]`.
             patches: Patch tokens, `[B, N, d]`.
             text_focus: What the slots read in the text, `[B, d]`.
-            has_text: Boolean `[B]`; rows without text are pooled like a batch without texts.
+            has_text: Boolean `[B]`; rows without text get no text match.
 
         Returns:
             `f_a` `[B, d]` and the weights of the patches `[B, N]`, float32; they sum to 1.
@@ -106,7 +106,7 @@ class TigerFGGuidedPooling(nn.Module):
         scores = torch.einsum("bd,bnd->bn", guide, self.key(patches)) * self.scaling
         if text_focus is not None and self.text_match_scale is not None:
             text_embeds, patch_embeds = self.embed_text(text_focus), self.embed_patches(patches)
-            with torch.autocast(patches.device.type, enabled=False):  # the scale would multiply rounding errors
+            with torch.autocast(patches.device.type, enabled=False):  # the scale would amplify rounding errors
                 match = self.text_match_scale.exp() * torch.einsum("bd,bnd->bn", text_embeds, patch_embeds)
             scores = scores + (match if has_text is None else torch.where(has_text[:, None], match, 0.0))
         weights = scores.softmax(dim=-1, dtype=torch.float32)

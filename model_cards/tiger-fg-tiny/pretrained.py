@@ -1,4 +1,4 @@
-"""What the models of both families do alike: load from safetensors, initialise layers, return nested outputs."""
+"""Base classes of both model families: load from safetensors, initialize layers, return nested outputs."""
 
 import inspect
 from collections.abc import Collection, Mapping
@@ -12,7 +12,7 @@ from transformers.utils import ModelOutput, TransformersKwargs
 
 
 class SafePreTrainedModel(PreTrainedModel):
-    """A `PreTrainedModel` that reads safetensors only and lets its layers initialise themselves."""
+    """A `PreTrainedModel` that reads only safetensors and lets its layers initialize themselves."""
 
     input_modalities = ("image", "text")
     supports_gradient_checkpointing = True
@@ -23,10 +23,10 @@ class SafePreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs) -> PreTrainedModel:
-        """Load a model as transformers does, but from safetensors only: a pickle can run code when it is read.
+        """Load a model as transformers does, but from safetensors only: a pickle can run code when it is loaded.
 
         Raises:
-            OSError: The folder has no safetensors, or they are damaged.
+            OSError: The folder has no safetensors file, or a damaged one.
         """
         try:
             return super().from_pretrained(pretrained_model_name_or_path, *args, **{"use_safetensors": True, **kwargs})
@@ -62,7 +62,7 @@ class VisionKwargs(TransformersKwargs, total=False):
     interpolate_pos_encoding: bool
 
 
-# At import, because neither `torch.compile` nor `torch.export` traces it.
+# Computed at import, because neither `torch.compile` nor `torch.export` can trace it.
 KNOWN_KWARGS = frozenset(TransformersKwargs.__annotations__)
 KNOWN_VISION_KWARGS = frozenset(VisionKwargs.__annotations__)
 

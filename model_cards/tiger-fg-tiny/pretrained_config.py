@@ -1,4 +1,4 @@
-"""What the configurations of both model families do alike: read folders safely and check their fields."""
+"""Base class of all configurations: reads folders safely and checks fields."""
 
 from dataclasses import fields
 from typing import Any, ClassVar
@@ -13,8 +13,8 @@ class CheckedConfig(PreTrainedConfig):
     Subclasses may set:
 
     - `readable_model_types`: other model types whose folders contain all the weights of this one.
-    - `values_before`: what a saved configuration without a certain field means. Fields added later appear here where
-      their default changes the outputs of older checkpoints.
+    - `values_before`: values of fields that a saved configuration lacks. A field added later is listed here if its
+      default would change the outputs of older checkpoints.
     """
 
     readable_model_types: ClassVar[tuple[str, ...]] = ()
@@ -59,7 +59,7 @@ class CheckedConfig(PreTrainedConfig):
         """Check that all `names` are fields.
 
         Raises:
-            TypeError: One is not.
+            TypeError: A name is not a field.
         """
         unknown = set(names) - {field.name for field in fields(cls)}
         if unknown:
@@ -69,7 +69,7 @@ class CheckedConfig(PreTrainedConfig):
         """Check that the fields `names` are not below `minimum`.
 
         Raises:
-            ValueError: One is.
+            ValueError: A field is below it.
         """
         for name in names:
             if getattr(self, name) < minimum:
@@ -79,7 +79,7 @@ class CheckedConfig(PreTrainedConfig):
         """Check that the field `name` lies in [0, 1).
 
         Raises:
-            ValueError: It does not.
+            ValueError: The value is outside this range.
         """
         if not 0.0 <= getattr(self, name) < 1.0:
             raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}.")

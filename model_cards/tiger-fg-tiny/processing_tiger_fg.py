@@ -22,20 +22,20 @@ class TigerFGProcessor(RecordProcessor):
         image_processor: A [`TigerFGImageProcessor`] or [`TigerFGImageProcessorPil`].
         tokenizer: Any transformers tokenizer with a padding token.
         text_template: Segments such as `"Category: {category}"`. `{attributes}` stands for the rendered attributes,
-            any other field for the value of that key of the record.
+            any other field for the value of that key in the record.
         text_separator: Text between two segments.
-        attribute_template: One attribute, with the fields `{name}` and `{value}`.
+        attribute_template: Format of one attribute, with the fields `{name}` and `{value}`.
         attribute_separator: Text between two attributes.
-        max_length: Longest text in tokens, special tokens included; longer text is truncated.
+        max_length: Maximum length of a text in tokens, including special tokens; longer texts are truncated.
         query_size: `{"height", "width"}` of queries in pixels, by default `image_processor.size`. A listing shows a
             product among others and needs more pixels than a crop of the product.
         columns: The column mapping of the catalog that the model was trained with, schema name to source column, such
-            as `{"title": "name", "attributes": ["color", "size"]}`. Records with the names of that source are rendered
-            through it.
-        keep_html: Whether to keep HTML tags and entities in texts, which are removed by default.
+            as `{"title": "name", "attributes": ["color", "size"]}`. Records with the names of that source are
+            mapped before they are rendered.
+        keep_html: Whether to keep HTML tags and entities in texts. By default, tags are removed and entities decoded.
 
     Raises:
-        ValueError: If `query_size` is not of that form; if a template has no field, a field that is not a bare name,
+        ValueError: If `query_size` has another form; if a template has no field, a field that is not a bare name,
             or a field that cannot occur there; if `columns` maps a name that is not in the schema; or if the tokenizer
             has no padding token.
 
@@ -74,7 +74,7 @@ class TigerFGProcessor(RecordProcessor):
 
     @property
     def text_kwargs(self) -> dict[str, Any]:
-        """Tokenizer arguments of a call that does not override them."""
+        """Default tokenizer arguments of a call."""
         return {
             "padding": True,
             "truncation": True,
@@ -101,23 +101,23 @@ class TigerFGProcessor(RecordProcessor):
 
         Args:
             images: One image or a list of B, each a `PIL.Image`, path, bytes, `{"bytes", "path"}` dict, array or
-                tensor (see [`load_rgb_image`]). With `text`, an item without image is `None`.
+                tensor (see [`load_rgb_image`]). With `text`, pass `None` for an item without an image.
             text: One text or a list of B: a string, a record such as `{"title", "category", "attributes"}` (see
                 [`RecordTemplate.render`]), or `None` for an item without text.
-            boxes: For each image the box `[x0, y0, x1, y1]` in pixels to cut out before resizing, or `None`.
+            boxes: For each image, the box `[x0, y0, x1, y1]` in pixels to cut out before resizing, or `None`.
             **kwargs: Options of the image processor and of the tokenizer, such as `size`, `max_length` or
                 `return_tensors`, flat or in `images_kwargs` and `text_kwargs`.
 
         Returns:
             A `BatchFeature` with, where applicable:
 
-            - `pixel_values` `[B, 3, H, W]`, float32; zeros for an item without image.
-            - `image_mask` `[B]`, bool, `True` for an item with an image; only if some item has none.
+            - `pixel_values` `[B, 3, H, W]`, float32; zeros for an item without an image.
+            - `image_mask` `[B]`, bool, `True` for an item with an image; present only if some item has none.
             - `input_ids` `[B, L]` and `attention_mask` `[B, L]`. The row of an item without text is all padding: its
               `attention_mask` is 0 everywhere, special tokens included, which the model reads as "no text".
 
         Raises:
-            ValueError: If both inputs are missing or empty, if their numbers differ, if, given both, an item has
+            ValueError: If both inputs are missing or empty, if their numbers differ, if both are given and an item has
                 neither image nor text, or if an image, box or record cannot be used; the message names the item.
         """
         if images is None and text is None:

@@ -1,4 +1,4 @@
-"""The two towers as mix-ins, so that the tower models and the joint model have the same code and parameter names."""
+"""The two towers as mix-ins, so that the tower models and the joint model share code and parameter names."""
 
 import torch
 from torch import nn
@@ -70,7 +70,7 @@ class ItemTower:
         self.text_model.set_input_embeddings(value)
 
     def encode_item_image(self, pixel_values: torch.Tensor, **kwargs) -> TigerFGVisionTokens:
-        """Encode item images `[B, 3, H, W]` once, for [`fuse_item`] with any number of texts."""
+        """Encode item images `[B, 3, H, W]` once; [`fuse_item`] can fuse them with any number of texts."""
         return encode_image(self.vision_model, pixel_values, **kwargs)
 
     def encode_item_text(
@@ -82,7 +82,7 @@ class ItemTower:
         return self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **kwargs)
 
     def embed_region(self, region: torch.Tensor) -> torch.Tensor:
-        """Embed the mean patch token of a region `[B, d]` as `z_box` `[B, projection_dim]`, L2-normalised."""
+        """Embed the mean patch token of a region `[B, d]` as `z_box` `[B, projection_dim]`, L2-normalized."""
         value = self.grounding_model.guided_pooling.value(region)
         return l2_normalize(self.visual_projection(value))
 
@@ -97,8 +97,8 @@ class ItemTower:
         """Embed and ground items from encoded images and texts.
 
         Args:
-            vision_tokens: What [`encode_item_image`] returned; `None` if no item has an image.
-            text_output: What [`encode_item_text`] returned; `None` if no item has a text.
+            vision_tokens: Output of [`encode_item_image`]; `None` if no item has an image.
+            text_output: Output of [`encode_item_text`]; `None` if no item has a text.
             attention_mask: See [`TigerFGItemModel.forward`].
             image_mask: See [`TigerFGItemModel.forward`].
             kwargs: See `TransformersKwargs`.
