@@ -52,7 +52,11 @@ class CatalogReport:
         if self.faults:
             hidden = len(self.faults) - _FAULTS_SHOWN
             lines = [self._summary(), *map(str, self.faults[:_FAULTS_SHOWN])]
-            raise ValueError("\n".join([*lines, f"... and {hidden} more"] if hidden > 0 else lines))
+            raise ValueError(
+                "\n".join(
+                    [*lines, f"... and {hidden} more; `tiger-fg check` lists all of them"] if hidden > 0 else lines
+                )
+            )
 
     def to_markdown(self) -> str:
         """Return the faults and notes as Markdown."""

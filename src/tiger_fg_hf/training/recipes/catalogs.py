@@ -171,7 +171,7 @@ def check_training_rows(
     """Check all rows of the training catalog before the first step, on the main process.
 
     Raises:
-        ValueError: If rows cannot be used and `--on_error` is `raise`; all of them are listed.
+        ValueError: If rows cannot be used and `--on_error` is `raise`; the message lists the first 20 faults.
     """
     if data.data == "drawn":
         return TrainingCatalog(rows, data.data)
