@@ -37,6 +37,7 @@ serve-docs:  ## Serve the documentation on localhost, and rebuild it on changes.
 diagrams:  ## Draw the diagrams and the grounding picture of the documentation anew.
 	$(PYTHON) docs/_scripts/diagrams.py
 	$(PYTHON) docs/_scripts/grounding_picture.py
+	$(PYTHON) examples/quickstart.py --cases 2 --output docs/assets/hits.webp
 
 model-cards:  ## Write the package's model code into the exported checkpoints.
 	$(PYTHON) -m tiger_fg_hf.export.refresh_code model_cards/*

@@ -62,10 +62,13 @@ def main(argv: list[str] | None = None) -> None:
     """Encode the catalog, mine negatives and write them."""
     (args,) = HfArgumentParser(MiningArguments).parse_args_into_dataclasses(argv)
     Path(args.output).parent.mkdir(parents=True, exist_ok=True)
-    catalog = read_catalog(
-        args.data, split=args.split, columns=args.columns, items=args.items, item_columns=args.item_columns
-    )
     processor = TigerFGProcessor.from_pretrained(args.model)
+    columns, item_columns = args.columns, args.item_columns
+    if args.items is None:
+        columns = columns or processor.columns
+    else:
+        item_columns = item_columns or processor.columns
+    catalog = read_catalog(args.data, split=args.split, columns=columns, items=args.items, item_columns=item_columns)
     items = CatalogRecords(catalog)
     queries = items
     if not has_every_query(catalog):

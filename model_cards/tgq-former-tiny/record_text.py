@@ -4,7 +4,7 @@ import json
 import re
 import string
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Number
 from typing import Any
 
@@ -56,7 +56,7 @@ def fold_attributes(row: Mapping[str, Any]) -> dict[str, str] | None:
 
     A mapping, or a JSON object as text, contributes all its entries. Any other value becomes one attribute, named
     after its column: `attributes.color` becomes `color`, and plain text in the column `attributes` becomes
-    `attributes`. Later columns replace entries of the same name.
+    `attributes`. `attributes` is read first; later columns replace entries of the same name.
 
     Args:
         row: A row of a catalog or a record; other keys are ignored.
@@ -74,9 +74,9 @@ def fold_attributes(row: Mapping[str, Any]) -> dict[str, str] | None:
         True
     """
     attributes: dict[str, str] = {}
-    for column, value in row.items():
-        if column != "attributes" and not column.startswith(ATTRIBUTE_PREFIX):
-            continue
+    # `attributes` comes first wherever it stands in the row, as in a loaded catalog.
+    columns = ["attributes", *(column for column in row if column.startswith(ATTRIBUTE_PREFIX))]
+    for column, value in ((column, row[column]) for column in columns if column in row):
         if isinstance(value, str) and value.lstrip().startswith("{"):
             try:
                 value = json.loads(value)
@@ -90,17 +90,29 @@ def fold_attributes(row: Mapping[str, Any]) -> dict[str, str] | None:
     return attributes or None
 
 
-def map_columns(row: Mapping[str, Any], columns: Mapping[str, str | Sequence[str]] | None) -> Mapping[str, Any]:
-    """Add the schema's names to a row of an unmapped source.
+def has_unmapped_columns(names: Collection[str], columns: Mapping[str, str | Sequence[str]] | None) -> bool:
+    """Whether rows with these columns still have the names of their source.
 
-    A name that the row already has keeps its value, so rows of a loaded catalog and records pass unchanged, and
-    mapping a row a second time changes nothing.
+    That is the case if a source column of the mapping is there whose name is not in the schema. A loaded catalog has
+    none.
+    """
+    sources = (
+        source for given in (columns or {}).values() for source in ([given] if isinstance(given, str) else given)
+    )
+    return any(source in names and source not in SCHEMA for source in sources)
+
+
+def map_columns(row: Mapping[str, Any], columns: Mapping[str, str | Sequence[str]] | None) -> Mapping[str, Any]:
+    """Give a row of an unmapped source the names of the schema, as `load_catalog` does.
+
+    If the row still has columns of the source (see `has_unmapped_columns`), the mapping decides, also for names that
+    the row has. Otherwise it only adds missing names. Rows of a loaded catalog and records pass unchanged, and mapping
+    a row a second time changes nothing.
 
     Args:
         row: A row of any source.
         columns: Schema name to source column. `attributes` may name several columns; each becomes
-            `attributes.<column>`, unless the row already has such columns, or an `attributes` that is not one of the
-            sources.
+            `attributes.<column>`, and the row's other attributes are dropped.
 
     Returns:
         The row itself if there is nothing to map, or else a new dict that also keeps the row's columns.
@@ -109,19 +121,33 @@ def map_columns(row: Mapping[str, Any], columns: Mapping[str, str | Sequence[str
         >>> map_columns({"name": "Mug", "color": "teal"}, {"title": "name", "attributes": ["color", "size"]})
         {'name': 'Mug', 'color': 'teal', 'title': 'Mug', 'attributes.color': 'teal'}
     """
+    is_unmapped = has_unmapped_columns(row, columns)
     mapped: dict[str, Any] = {}
     for name, source in (columns or {}).items():
-        sources = [source] if isinstance(source, str) else source
-        if name != "attributes":
-            if name not in row and sources[0] in row:
-                mapped[name] = row[sources[0]]
-        elif not any(column.startswith(ATTRIBUTE_PREFIX) for column in row) and (name not in row or name in sources):
-            mapped |= {ATTRIBUTE_PREFIX + column: row[column] for column in sources if column in row}
+        if name == "attributes":
+            sources = [source] if isinstance(source, str) else source
+            if is_unmapped or not any(column.startswith(ATTRIBUTE_PREFIX) for column in row):
+                mapped |= _map_attributes(row, sources, is_unmapped)
+        elif isinstance(source, str) and source in row and (is_unmapped or name not in row):
+            mapped[name] = row[source]
     if not mapped:
         return row
-    if ATTRIBUTE_PREFIX + "attributes" in mapped:
-        row = {name: value for name, value in row.items() if name != "attributes"}
+    if any(column.startswith(ATTRIBUTE_PREFIX) for column in mapped):
+        row = {name: v for name, v in row.items() if name != "attributes" and not name.startswith(ATTRIBUTE_PREFIX)}
     return {**row, **mapped}
+
+
+def _map_attributes(row: Mapping[str, Any], sources: Sequence[str], is_unmapped: bool) -> dict[str, Any]:
+    if "attributes" in row and "attributes" not in sources and not is_unmapped:
+        return {}
+    mapped = {}
+    for source in sources:
+        # A row that is mapped a second time has the source `attributes` under its new name alone.
+        for column in (source, ATTRIBUTE_PREFIX + source):
+            if column in row:
+                mapped[ATTRIBUTE_PREFIX + source] = row[column]
+                break
+    return mapped
 
 
 def clean_text(text: str, *, keep_html: bool = False) -> str:

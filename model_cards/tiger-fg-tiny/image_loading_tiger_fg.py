@@ -141,9 +141,12 @@ def _open_file(image: Any) -> BinaryIO:
         raise ValueError("it is a URL; download it first and pass the path of the file")
     if isinstance(image, str | Path):
         path = Path(image)
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # opening a pipe would wait for a writer
-            raise ValueError(f"it is {'a folder' if stat.S_ISDIR(mode) else 'a pipe, socket or device'}, not a file")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for a writer
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
+            raise ValueError(f"it is {kind}, not a file")
+        if status.st_size == 0:
+            raise ValueError("it is empty (0 bytes)")
         return path.open("rb")
     raise ValueError(
         "expected a PIL image, a path, bytes, a dict with 'bytes' or 'path', a numpy array or a torch tensor, "

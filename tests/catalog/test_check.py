@@ -77,7 +77,9 @@ def test_the_report_prints_and_raises(shop):
     with pytest.raises(ValueError) as raised:
         many.raise_if_faulty()
     assert len(str(raised.value).splitlines()) == 22
-    assert str(raised.value).endswith("row 19 (item_id 'a'): broken\n... and 5 more")
+    assert str(raised.value).endswith(
+        "row 19 (item_id 'a'): broken\n... and 5 more; `tiger-fg check` lists all of them"
+    )
 
 
 def test_a_sound_catalog(tmp_path):

@@ -98,6 +98,14 @@ def test_encode_and_search(shop, tmp_path):
         whole = f"0,0,{crop.width},{crop.height}"
     assert json.loads(run(*search, "--top-k", 3, "--box", whole, "--json").stdout) == hits
     assert run(*search, "--box", "1,2,3").exit_code == 2
+    assert len(json.loads(run(*search, "--top_k", 3, "--json").stdout)) == 3  # underscores work as well
+
+
+def test_search_refuses_the_embeddings_of_another_model(shop, tmp_path):
+    other = CARD.replace("tiger-fg-tiny", "tgq-former-tiny")
+    run("encode", shop / "listings.csv", *COLUMNS, "--model", other, "--output", tmp_path)
+    result = CliRunner().invoke(app, ["search", str(tmp_path), "--image", str(shop / "crop.png"), "--model", CARD])
+    assert "holds embeddings of another model" in str(result.exception)
 
 
 def test_evaluate_drawn_listings(tmp_path):

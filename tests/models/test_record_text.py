@@ -47,7 +47,7 @@ def test_bytes_are_no_text(value):
         ({"attributes": "made of wool"}, {"attributes": "made of wool"}),
         ({"attributes.note": "made of wool"}, {"note": "made of wool"}),
         ({"attributes": ["red", "blue"]}, {"attributes": "red, blue"}),
-        ({"attributes.color": "red", "attributes": {"color": "teal"}}, {"color": "teal"}),
+        ({"attributes.color": "red", "attributes": {"color": "teal"}}, {"color": "red"}),
         ({"attributes": {"color": "teal"}, "attributes.color": ""}, {"color": "teal"}),
         ({"attributes": {"size": {"w": 3}}}, {"size": '{"w": 3}'}),
         ({"attributes": {3: 4}}, {"3": "4"}),
@@ -131,10 +131,11 @@ COLUMNS = {"title": "name", "category": "kind", "image": "photo", "attributes": 
     ("row", "mapped"),
     [
         ({"name": "mug", "kind": "cups", "photo": "a.jpg"}, {"title": "mug", "category": "cups", "image": "a.jpg"}),
-        ({"name": "not this", "title": ""}, {"title": ""}),
+        ({"name": "mug", "title": "not this"}, {"title": "mug"}),
+        ({"title": "", "attributes.color": "red"}, {"title": "", "attributes.color": "red"}),
         ({"color": "red"}, {"attributes.color": "red"}),
         ({"attributes": '{"a": 1}', "color": "red"}, {"attributes.attributes": '{"a": 1}', "attributes.color": "red"}),
-        ({"attributes.size": "L", "color": "red"}, {"attributes.size": "L"}),
+        ({"attributes.size": "L", "color": "red"}, {"attributes.color": "red"}),
         ({"title": "mug"}, {"title": "mug"}),
     ],
 )
@@ -145,9 +146,23 @@ def test_map_columns(row, mapped):
     assert map_columns(row, None) is row
 
 
-def test_attributes_that_are_not_a_source_are_kept():
-    row = {"attributes": {"a": "b"}, "color": "red"}
-    assert map_columns(row, {"attributes": ["color"]}) is row
+def test_attributes_of_a_record_are_kept():
+    record = {"title": "mug", "attributes": {"a": "b"}}
+    assert map_columns(record, {"attributes": ["color"], "title": "name"}) is record
+
+
+@pytest.mark.parametrize(
+    "columns", [{"title": "name"}, {"attributes": ["color"]}, {"attributes": ["attributes", "color"]}, {}]
+)
+def test_a_raw_row_with_both_names_is_rendered_as_the_mapped_catalog(columns):
+    """The mapping wins over columns of the source that happen to have the name of the schema."""
+    row = {"item_id": "a", "image": b"", "attributes.size": "L", "attributes": {"x": "1", "size": "S"}}
+    source = datasets.Dataset.from_list([row | {"title": "SEO title", "name": "mug", "color": "red"}])
+    (loaded,) = load_catalog(source, columns=columns)
+    processor = make_tiger_fg(columns=columns)
+    assert processor.render_text(source[0]) == processor.render_text(loaded)
+    mapped = map_columns(source[0], columns)
+    assert map_columns(mapped, columns) == mapped
 
 
 def test_raw_rows_are_rendered_as_rows_of_the_mapped_catalog():

@@ -16,7 +16,7 @@ from tiger_fg_hf.synthetic.overlays import (
     FontSet,
     covered_share,
     default_fonts,
-    draw_promotions,
+    draw_overlays,
     draw_title_words,
     hidden_share,
 )
@@ -29,7 +29,7 @@ SIZES = [(64, 64), (160, 160), (224, 224), (160, 100), (90, 170)]
 
 
 def draw(level, seed=0, size=(96, 96), **options):
-    return draw_promotions(Image.new("RGB", size, GRAY), level, np.random.default_rng(seed), **options)
+    return draw_overlays(Image.new("RGB", size, GRAY), level, np.random.default_rng(seed), **options)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def font_folder(tmp_path_factory):
 
 def test_clean_is_the_picture_itself():
     image = Image.new("RGB", (30, 20), GRAY)
-    promotion = draw_promotions(image, "clean", np.random.default_rng(0))
+    promotion = draw_overlays(image, "clean", np.random.default_rng(0))
     assert promotion.image is image
     assert (promotion.hidden, promotion.covered, promotion.elements) == (0, 0, ())
     assert promotion.alpha.shape == (20, 30)
@@ -105,7 +105,7 @@ def test_overlays_depend_on_the_generator_alone():
     assert first.image.tobytes() == again.image.tobytes()
     assert first.elements == again.elements
     assert first.image.tobytes() != other.image.tobytes()
-    on_white = draw_promotions(Image.new("RGB", (96, 96), "white"), "heavy", np.random.default_rng(3))
+    on_white = draw_overlays(Image.new("RGB", (96, 96), "white"), "heavy", np.random.default_rng(3))
     assert (on_white.alpha == first.alpha).all()
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tiger_fg_hf.synthetic.drawn import View, render_product, sample_product
-from tiger_fg_hf.synthetic.overlays import LEVELS, draw_promotions, draw_stickers, draw_title_words
+from tiger_fg_hf.synthetic.overlays import LEVELS, draw_overlays, draw_stickers, draw_title_words
 from tiger_fg_hf.synthetic.streams import pick, random_stream
 
 VIEW = View(roll=7.0, yaw=-20.0, elevation=0.2)
@@ -80,7 +80,7 @@ def test_promotions(level, expected):
     rng = np.random.default_rng(LEVELS.index(level))
     parts = []
     for size in ((96, 96), (150, 100)):
-        promotion = draw_promotions(gradient(size), level, rng, box=[10, 20, 70, 90])
+        promotion = draw_overlays(gradient(size), level, rng, box=[10, 20, 70, 90])
         parts += [promotion.image, promotion.alpha, promotion.elements]
     assert digest(*parts, int(rng.integers(2**40))) == expected
 

@@ -105,6 +105,9 @@ def check_found(mapping: Mapping[str, str], columns: Columns, found: list[str], 
         ValueError: If a column is missing.
     """
     label = f"catalog {source}" if isinstance(source, str | Path) else "catalog"
+    separator = next((each for each in ";|\t," if len(found) == 1 and each in found[0]), None)
+    if separator is not None:
+        raise ValueError(f"{label}: the only column is {found[0]!r}; separate fields by commas, not {separator!r}")
     for name, column in mapping.items():
         if column not in found:
             raise ValueError(f"{label}: no column {column!r} for {name!r}, found {', '.join(found)}")

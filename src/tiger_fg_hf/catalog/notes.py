@@ -10,6 +10,7 @@ from ..models.html_text import has_html
 from ..models.record_text import value_text
 
 _LABELS = {
+    "missing_images": "rows without a picture, embedded from their text alone",
     "empty_texts": "rows without title, category and attributes",
     "empty_titles": "empty titles",
     "html_titles": "titles with HTML",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import datasets
 import torch
 
-from ..models.record_text import ATTRIBUTE_PREFIX, fold_attributes, map_columns, value_text
+from ..models.record_text import ATTRIBUTE_PREFIX, fold_attributes, has_unmapped_columns, map_columns, value_text
 from .faults import RowFault
 from .image_files import file_identity, image_path, image_paths
 from .notes import count_notes
@@ -87,12 +87,15 @@ class RowBatches:
                     row.fail(_reason(error))
             sound = [row for row in sound if row.fault is None]
             inputs = self.process(sound) if sound else {}
-        records = [row.record for row in sound if row.record is not None]
+        items = [row for row in sound if row.record is not None]
+        notes = count_notes([row.record for row in items if row.record is not None], self.processor)
+        if without_image := sum(row.image is None for row in items):
+            notes["missing_images"] = without_image
         return ProcessedBatch(
             [row.item_id for row in sound],
             dict(inputs),
             [row.fault for row in rows if row.fault is not None],
-            count_notes(records, self.processor),
+            notes,
             [row.image_file for row in rows],
         )
 
@@ -149,7 +152,9 @@ class ItemRows(RowBatches):
         super().__init__(processor)
         self.columns = getattr(processor, "columns", None)
         names = getattr(records, "column_names", None) or ("image",)
-        self.image_column = "image" if "image" in names else (self.columns or {}).get("image", "image")
+        image_source = str((self.columns or {}).get("image", "image"))
+        is_mapped = "image" in names and not has_unmapped_columns(names, self.columns)
+        self.image_column = image_source if image_source in names and not is_mapped else "image"
         self.records = undecoded(records, keep=(self.image_column,))
         self.require_item_id = require_item_id
         self.identify_files = identify_files

@@ -141,7 +141,8 @@ def _csv_as_text(file: str) -> dict[str, Any]:
     names = pd.read_csv(file, sep=separator, nrows=0).columns
     features = datasets.Features({name: datasets.Value("string") for name in names})
     # Without features, ids such as "007" would become numbers, and a column may change its type halfway.
-    return {"sep": separator, "features": features, "na_filter": False}
+    # `index_col`: a row with one field too many must not shift all others.
+    return {"sep": separator, "features": features, "na_filter": False, "index_col": False}
 
 
 def _one_split(opened: Any, split: str | None, name: str) -> Dataset | IterableDataset:

@@ -48,6 +48,4 @@ def encode(
     if json:
         typer.echo(json_module.dumps({**counts, "faults": [str(fault) for fault in report.skipped]}, indent=2))
         return
-    for fault in report.skipped:
-        typer.echo(f"skipped {fault}", err=True)
     typer.echo(f"{output}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))

@@ -12,6 +12,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
+    # The flags of `train` are written with underscores; both spellings work everywhere.
+    context_settings={"token_normalize_func": lambda name: name.replace("_", "-")},
 )
 
 app.command(epilog=check.EXAMPLE)(check.check)

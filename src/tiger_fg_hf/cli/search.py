@@ -25,6 +25,7 @@ def search(
     """Find the listings of a cropped product, and print item ids with their cosine similarity, best first."""
     import torch
 
+    from ..catalog.manifest import processor_identity, read_manifest
     from ..catalog.search import search as search_embeddings
     from ..catalog.shards import load_embeddings
     from ..models.modeling_tiger_fg import TigerFGQueryModel
@@ -32,6 +33,8 @@ def search(
 
     catalog = load_embeddings(embeddings)
     processor = TigerFGProcessor.from_pretrained(model)
+    if read_manifest(embeddings)["processor"] != processor_identity(processor):
+        raise ValueError(f"{embeddings} holds embeddings of another model than {model}: their processors differ")
     tower = TigerFGQueryModel.from_pretrained(model).to(default_device(device)).eval()
     inputs = processor(images=[str(image)], boxes=[_corners(box)], return_tensors="pt").to(tower.device)
     with torch.no_grad():

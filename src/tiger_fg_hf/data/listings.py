@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from ..synthetic.backdrops import Backdrops, Backgrounds, draw_backdrop_color
 from ..synthetic.compositing import color_matrix, draw_color_matrix
 from ..synthetic.jpeg import compress_jpeg
-from ..synthetic.overlays import LEVELS, FontSet, Level, draw_promotions
+from ..synthetic.overlays import LEVELS, FontSet, Level, draw_overlays
 from .boxes import clip_box
 from .clutter import as_backgrounds
 from .draws import DrawConfig, Range
@@ -201,7 +201,7 @@ class ListingSynthesizer:
         )
         # Each level has its own generator: heavy overlays are not light ones with more added.
         rng = np.random.default_rng([of_promotions, LEVELS.index(level)])
-        promotion = draw_promotions(photo, level, rng, box=place, fonts=self.fonts)
+        promotion = draw_overlays(photo, level, rng, box=place, fonts=self.fonts)
         if self.config.promotional_words and record["title"]:
             record["title"] = advertise(record["title"], title_level, rng)
         return Listing(promotion.image, record, promotion.alpha, promotion.elements)

@@ -212,7 +212,7 @@ class RecipeParser(HfArgumentParser):
     """An `HfArgumentParser` for fields of [`argument`], with a section of `--help` for each argument group."""
 
     def __init__(self, kinds: Sequence[type], **options: Any):
-        super().__init__(kinds, formatter_class=_HelpFormatter, **options)
+        super().__init__(kinds, formatter_class=_HelpFormatter, allow_abbrev=False, **options)
 
     def _add_dataclass_arguments(self, dtype: Any) -> None:
         hints = get_type_hints(dtype)

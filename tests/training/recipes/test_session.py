@@ -85,6 +85,27 @@ def test_the_column_mapping_is_saved_with_the_processor(train, tmp_path, catalog
     assert saved["columns"] == {"title": "name"}
 
 
+def test_the_columns_of_the_listings_are_saved_with_the_processor(train, tmp_path, catalog_folder):
+    """With --items, the texts come from the listings, so their mapping is the one to index with."""
+    catalog = load_catalog(catalog_folder)
+    catalog.select_columns(["item_id", "query_image"]).rename_columns(
+        {"item_id": "code", "query_image": "snap"}
+    ).save_to_disk(tmp_path / "queries")
+    listings = catalog.remove_columns("query_image").rename_column("title", "name")
+    rows = [listings["item_id"].index(item_id) for item_id in dict.fromkeys(listings["item_id"])]
+    listings.select(rows).save_to_disk(tmp_path / "listings")
+    sources = {"data": str(tmp_path / "queries"), "items": str(tmp_path / "listings")}
+    queries = {"columns": "item_id=code,query_image=snap"}
+    train(**sources, **queries, item_columns="title=name")
+    assert json.loads((tmp_path / "run" / "processor_config.json").read_text())["columns"] == {"title": "name"}
+    model = {"model": str(tmp_path / "run"), "model_config": None, "vocab_size": None}
+    train(**sources, **queries, **model, output_dir=str(tmp_path / "next"))
+    assert json.loads((tmp_path / "next" / "processor_config.json").read_text())["columns"] == {"title": "name"}
+    # Drawings have the names of the schema; the mapping of the checkpoint stays.
+    train(**model, data="drawn", drawn_products=16, output_dir=str(tmp_path / "drawn"))
+    assert json.loads((tmp_path / "drawn" / "processor_config.json").read_text())["columns"] == {"title": "name"}
+
+
 def test_a_run_describes_what_it_learns_from(train, capsys):
     train()
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]

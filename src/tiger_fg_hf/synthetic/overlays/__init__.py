@@ -1,6 +1,6 @@
 """Promotional overlays, as marketplaces draw them on product photos.
 
-`draw_promotions` draws the promotions of one shop, in its style and language, at the levels of `LEVELS`.
+`draw_overlays` draws the promotions of one shop, in its style and language, at the levels of `LEVELS`.
 `draw_stickers` draws a few plain ones. Both paint with the shapes of `canvas`.
 
 Text is written in Pillow's own font and in those of `typefaces`, in Latin, Cyrillic, Chinese, Japanese and Korean
@@ -19,7 +19,7 @@ from .levels import (
     Level,
     Promotion,
     covered_share,
-    draw_promotions,
+    draw_overlays,
     hidden_share,
 )
 from .stickers import draw_stickers
@@ -37,7 +37,7 @@ __all__ = [
     "Promotion",
     "covered_share",
     "default_fonts",
-    "draw_promotions",
+    "draw_overlays",
     "draw_stickers",
     "draw_title_words",
     "hidden_share",

@@ -113,7 +113,7 @@ _KINDS: Mapping[str, _Kind] = {
 }
 
 
-def draw_promotions(
+def draw_overlays(
     image: Image.Image,
     level: Level,
     rng: np.random.Generator,
@@ -142,7 +142,7 @@ def draw_promotions(
     Example:
         >>> import numpy as np
         >>> from PIL import Image
-        >>> promotion = draw_promotions(Image.new("RGB", (96, 96), "gray"), "heavy", np.random.default_rng(0))
+        >>> promotion = draw_overlays(Image.new("RGB", (96, 96), "gray"), "heavy", np.random.default_rng(0))
         >>> 0.25 <= promotion.covered <= 0.45
         True
     """

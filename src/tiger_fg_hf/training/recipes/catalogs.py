@@ -58,16 +58,28 @@ class CatalogArguments(ArgumentGroup):
     num_workers: int = argument(2, "Processes that prepare batches.", resume="may_change")
     cache_decoded: bool = argument(True, "Keep decoded photos in memory, scaled down.")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.columns is not None:  # one spelling, so that a resumed run may give the same mapping in another
+            self.columns = format_columns(dict(sorted(parse_columns(self.columns).items())))
+
+    @property
+    def _listing_columns(self) -> str:
+        """The argument that maps the columns of the listings, whose texts the model reads."""
+        return "columns"
+
     @property
     def column_mapping(self) -> dict[str, str | list[str]] | None:
-        """`--columns` as the processor saves it."""
-        return None if self.columns is None else parse_columns(self.columns)
+        """Column mapping of the listings, as the processor saves it."""
+        columns = getattr(self, self._listing_columns)
+        return None if columns is None else parse_columns(columns)
 
     def use_saved_columns(self, checkpoint: str | None) -> None:
-        """Take the columns that `checkpoint` was trained with, unless `--columns` is given or the catalog is drawn."""
-        if self.columns is None and checkpoint is not None and self.data != "drawn":
+        """Map the listings as `checkpoint` was trained, unless a mapping is given or the catalog is drawn."""
+        if self.column_mapping is None and checkpoint is not None and self.data != "drawn":
             saved, _ = ProcessorMixin.get_processor_dict(checkpoint)
-            self.columns = format_columns(saved.get("columns") or {}) or None
+            columns = dict(sorted((saved.get("columns") or {}).items()))
+            setattr(self, self._listing_columns, format_columns(columns) or None)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def build_tgq_former(args: TGQFormerArguments, data: ListingArguments) -> tuple[
             args.model, dtype=torch.float32, attn_implementation=args.attn_implementation
         )
         processor = TGQFormerProcessor.from_pretrained(args.model)
-        processor.columns = data.column_mapping
+        processor.columns = data.column_mapping or processor.columns
         side = processor.image_processor.size["height"]
         if data.image_size != side:
             raise ValueError(f"--image_size must be {side}, that of --model, got {data.image_size}.")

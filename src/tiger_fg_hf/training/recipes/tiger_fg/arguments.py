@@ -134,6 +134,10 @@ class TigerFGDataArguments(BatchArguments, MosaicArguments, QuerySynthesisArgume
         None, "Folder for the teacher's features; inside the run's folder by default.", resume="may_change"
     )
 
+    @property
+    def _listing_columns(self) -> str:
+        return "columns" if self.items is None else "item_columns"
+
 
 ARGUMENTS = (TigerFGModelArguments, TigerFGDataArguments, TigerFGLossWeights, TrainArguments)
 

@@ -211,7 +211,7 @@ def build_model_and_processor(
             model.model, dtype=torch.float32, attn_implementation=model.attn_implementation
         )
         processor = TigerFGProcessor.from_pretrained(model.model)
-        processor.columns = columns
+        processor.columns = columns or processor.columns
         _check_against_checkpoint(model, processor)
     else:
         tokenizer = _build_tokenizer(model, catalog)
