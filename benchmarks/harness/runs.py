@@ -51,6 +51,8 @@ def grid_scores(benchmark: Benchmark, name: str) -> dict[float, float]:
         folder = benchmark.setup.output / run.name
         if run.rate is not None and is_finished(folder):
             summary = benchmark.result_class.load(folder).summary
+            if not summary.keys() >= set(parts):
+                continue  # of an earlier version, with fewer parts
             scores[run.rate] = sum(summary[part][main] for part in parts) / len(parts)
     return scores
 

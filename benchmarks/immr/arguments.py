@@ -22,7 +22,7 @@ class IMMRArguments(BenchmarkArguments):
         default="5e-5,1e-4,2e-4",
         metadata={"help": "Learning rates of the encoders to try for every system, separated by commas."},
     )
-    mosaic_size: int = field(default=256, metadata={"help": "Side of the benchmarks' mosaics in pixels."})
+    mosaic_size: int = field(default=256, metadata={"help": "Side of the benchmarks' mosaics and scenes in pixels."})
     ablation_steps: int | None = field(
         default=None, metadata={"help": "Steps of an ablation; default: half of --max_steps."}
     )

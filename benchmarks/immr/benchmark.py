@@ -18,7 +18,6 @@ from typing import Any
 import torch
 
 from tiger_fg_hf import TigerFGModel, TigerFGProcessor
-from tiger_fg_hf.data.tiger_fg_collator import TigerFGCollator
 from tiger_fg_hf.evaluation.immr import IMMRBenchmark
 from tiger_fg_hf.evaluation.immr_scores import IMMRScores, query_metrics, score_immr
 from tiger_fg_hf.objectives.teacher import TeacherFeatures
@@ -26,6 +25,7 @@ from tiger_fg_hf.objectives.tiger_fg import TigerFGTask
 from tiger_fg_hf.training.layers import freeze
 from tiger_fg_hf.training.loop import train
 from tiger_fg_hf.training.recipes.tiger_fg.build import (
+    build_collator,
     build_model_and_processor,
     build_sampling,
     build_student,
@@ -53,7 +53,7 @@ class IMMR(Benchmark):
     chart_title = "IMMR: Recall@1 with 95% bootstrap intervals"
     chart_file = "recall.png"
     grid_note = (
-        "Mean Recall@1 of both galleries of the validation benchmark, in percent, after a short trial of every system "
+        "Mean Recall@1 of all galleries of the validation benchmark, in percent, after a short trial of every system "
         "at every rate."
     )
     script = Path(__file__).parent
@@ -107,6 +107,7 @@ class IMMR(Benchmark):
             "teacher": (model.teacher or model.vision) if weights.needs_teacher else None,
             "mosaics": system.mosaics,
             "true_boxes": system.true_boxes,
+            "scenes": self.data.benchmark(run.benchmark).meta["scene"]["content"],
         }
 
     def start(self, run: Run) -> tuple[TigerFGModel, TigerFGProcessor]:
@@ -130,13 +131,14 @@ class IMMR(Benchmark):
             mosaics=system.mosaics,
             hard_texts=weights.student_outputs().mismatched,
             true_boxes=system.true_boxes,
+            close_views=weights.student_outputs().close,
         )
         data = self.data.arguments(mosaics=system.mosaics)
         summary = train(
             accelerator,
             student,
             pairs,
-            TigerFGCollator(processor),
+            build_collator(processor, pairs),
             args,
             partial(TigerFGTask, weights=weights, teacher=self._teacher() if weights.needs_teacher else None),
             num_workers=setup.data.num_workers,
@@ -149,7 +151,7 @@ class IMMR(Benchmark):
         return model, training_summary(summary["history"], args)
 
     def score(self, model: Any, processor: Any, name: str, run: Run | None = None) -> dict[str, Any]:
-        """Score a model on both galleries."""
+        """Score a model on all galleries."""
         system = None if run is None else run.system
         benchmark = self.data.benchmark(name)
         true_boxes = system is not None and system.true_boxes
@@ -185,7 +187,7 @@ class IMMR(Benchmark):
                 f"{train_args.batch_size * train_args.gradient_accumulation_steps} pairs at "
                 f"{setup.model.image_size} px (queries: {setup.model.query_image_size or setup.model.image_size} px), "
                 f"the same pairs in the same order, AdamW, seeds {setup.bench.seeds}. Systems with mosaics see "
-                f"{setup.data.mosaic_share:.0%} of their pairs in mosaics.",
+                f"{setup.data.mosaic_share:.0%} of their pairs in mosaics{self._close_views_text()}.",
                 f"- Encoders: {self._encoders_text()}.",
                 f"- Losses of TIGER-FG: {weights}; teacher: {teacher}.",
             ]
@@ -247,8 +249,15 @@ class IMMR(Benchmark):
         meta = self.data.benchmark("test").meta
         return (
             f"`{meta['content']}`: {meta['queries']} queries of {meta['products']} products, galleries of "
-            f"{meta['products']}, seed {meta['config']['seed']}; {meta['left_out']} rows of the catalog left out."
+            f"{meta['products']}, seed {meta['config']['seed']}; {meta['left_out']} rows of the catalog left out; "
+            f"scenes `{meta['scene']['content']}`."
         )
+
+    def _close_views_text(self) -> str:
+        data = self.setup.data
+        if not (data.close_share and self.setup.losses.student_outputs().close):
+            return ""
+        return f", and close views of {data.close_share:.0%} of those at {data.close_size} px"
 
     def _encoders_text(self) -> str:
         model = self.setup.model

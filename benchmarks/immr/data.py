@@ -12,6 +12,7 @@ from tiger_fg_hf.data.boxes import crop_to_box
 from tiger_fg_hf.data.clutter import open_clutter
 from tiger_fg_hf.data.mosaic import MosaicConfig
 from tiger_fg_hf.data.query_synthesis import QuerySynthesisConfig
+from tiger_fg_hf.data.scene import SceneConfig
 from tiger_fg_hf.data.tiger_fg_pairs import TigerFGPairDataset
 from tiger_fg_hf.evaluation.immr import IMMRBenchmark, IMMRConfig, build_immr, load_immr
 from tiger_fg_hf.synthetic.drawn import drawn_catalog
@@ -43,7 +44,7 @@ class IMMRData(BenchmarkData[IMMRBenchmark]):
         data = self.setup.data
         names = (
             *("query_difficulty", "mosaic_share", "mosaic_items", "mosaic_area", "mosaic_overlays"),
-            "num_hard_texts",
+            *("num_hard_texts", "close_share", "close_size", "close_plain_share", "close_jitter"),
         )
         return {
             "catalog": self.training_fingerprint,
@@ -71,6 +72,7 @@ class IMMRData(BenchmarkData[IMMRBenchmark]):
             seed=bench.benchmark_seed,
             queries=QuerySynthesisConfig.preset(self.setup.data.query_difficulty),
             mosaics=MosaicConfig(size=bench.mosaic_size, area=(smallest, largest)),
+            scenes=SceneConfig(size=bench.mosaic_size),
         )
         if source == "drawn":
             drawn = drawn_catalog(num_products=bench.limit, split=name, layout="clean", size=bench.mosaic_size)
@@ -89,6 +91,12 @@ class IMMRData(BenchmarkData[IMMRBenchmark]):
             item_clutter=open_clutter(clutter, "item", size=side),
         )
 
+    def build_benchmark(self, name: str) -> IMMRBenchmark:
+        """Build a benchmark unless it exists; add the scenes to one of an earlier version."""
+        if super().build_benchmark(name).scene is None:
+            self._benchmarks[name] = self.build(name, self.folder / name)
+        return self.benchmark(name)
+
     def load(self, folder: Path) -> IMMRBenchmark:
         """Load a benchmark."""
         return load_immr(folder)
@@ -97,8 +105,10 @@ class IMMRData(BenchmarkData[IMMRBenchmark]):
         """Return the data arguments of systems with or without mosaics."""
         return self.setup.data if mosaics else replace(self.setup.data, mosaic_share=0.0)
 
-    def pairs(self, *, seed: int, mosaics: bool, hard_texts: bool, true_boxes: bool) -> torch.utils.data.Dataset:
-        """Return training pairs; rows, queries and augmentation are the same for every system."""
+    def pairs(
+        self, *, seed: int, mosaics: bool, hard_texts: bool, true_boxes: bool, close_views: bool = False
+    ) -> torch.utils.data.Dataset:
+        """Return training pairs; rows, queries, close views and augmentation are the same for every system."""
         data = self.arguments(mosaics=mosaics)
         if mosaics and not data.mosaic_share:
             raise ValueError("--mosaic_share must be positive: some systems are trained with mosaics.")
@@ -109,12 +119,15 @@ class IMMRData(BenchmarkData[IMMRBenchmark]):
             query_size=self.setup.model.query_image_size,
             seed=seed,
             hard_texts=hard_texts,
+            close_views=close_views,
         )
         return TrueBoxPairs(pairs) if true_boxes else pairs
 
 
 class TrueBoxPairs(torch.utils.data.Dataset):
     """Pairs whose item picture is cropped to the item's true box, in mosaics and in listing photos.
+
+    Close views stay as they are: they already show the item alone.
 
     Args:
         pairs: the pairs to crop.
@@ -123,6 +136,7 @@ class TrueBoxPairs(torch.utils.data.Dataset):
     def __init__(self, pairs: TigerFGPairDataset):
         self.pairs = pairs
         self.categories, self.item_numbers = pairs.categories, pairs.item_numbers
+        self.close_views = pairs.close_views
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -24,7 +24,7 @@ _TEXT_LABELS = {
 
 
 class IMMRScored(Scored):
-    """Scores of a system on the Normal and the Mosaic gallery."""
+    """Scores of a system on the Normal, the Scene and the Mosaic gallery."""
 
     parts = GALLERIES
     metrics = dict(zip(METRICS, _LABELS, strict=True))

@@ -12,7 +12,7 @@ from ..harness.systems import System, SystemList
 from .ablations import VisionFirstModel, WithoutAppearanceModel
 from .baselines import BaselineModel
 
-# The loss of every baseline: queries against the items of the batch.
+# The loss of every baseline: queries against the items of the batch, and against their close views if there are any.
 CONTRASTIVE = TigerFGLossWeights(q2v=0.0, v2t=0.0, i2v=0.0, srd=0.0, sdd=0.0, hard=False)
 
 
@@ -41,7 +41,9 @@ class IMMRSystem(System):
 
     def weights(self, full: TigerFGLossWeights) -> TigerFGLossWeights:
         """Return its loss weights, given those of TIGER-FG."""
-        return CONTRASTIVE if self.losses is None else replace(full, **self.losses)
+        if self.losses is None:  # a comparison trains every system on the same views
+            return replace(CONTRASTIVE, close=full.close)
+        return replace(full, **self.losses)
 
     def start(self, model: TigerFGModel) -> TigerFGModel:
         """Return its model, initialized with the weights of a fresh TIGER-FG model where names agree."""

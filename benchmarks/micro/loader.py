@@ -20,13 +20,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device, set_seed
 
-from tiger_fg_hf.data.tiger_fg_collator import TigerFGCollator
 from tiger_fg_hf.objectives.tiger_fg import TigerFGTask
 from tiger_fg_hf.training.layers import freeze
 from tiger_fg_hf.training.optimizer import build_optimizer
 from tiger_fg_hf.training.recipes.tiger_fg.arguments import parse_tiger_fg_arguments
 from tiger_fg_hf.training.recipes.tiger_fg.build import (
     build_catalog,
+    build_collator,
     build_model_and_processor,
     build_pairs,
     build_sampling,
@@ -64,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         query_size=model_args.query_image_size,
         seed=train_args.seed,
         hard_texts=hard_texts,
+        close_views=losses.student_outputs().close,
     )
     sampler = EpochBatchSampler(
         len(pairs),
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         seed=train_args.seed,
         **build_sampling(pairs, data_args, batch_size=train_args.batch_size, seed=train_args.seed),
     )
-    collate = TigerFGCollator(processor)
+    collate = build_collator(processor, pairs)
     loader, batches = median_seconds(lambda keys: collate(pairs.__getitems__(keys)), sampler)
 
     freeze(model, text=model_args.freeze_text, stem=model_args.freeze_stem)

@@ -1,5 +1,7 @@
 """Configurations of TIGER-FG: the query tower, the item tower, and the joint model with both."""
 
+from typing import Literal
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
@@ -125,6 +127,28 @@ class TigerFGItemConfig(TigerFGQueryConfig):
             an image. With `False`, items without an image are embedded by the `f_m` branch alone, which gives the zero
             vector before training if `merge_init_zero`. Configurations saved before this field existed load as
             `False`.
+        num_glances (`int`, defaults to 1):
+            How often the item tower looks at an image. With 2, it finds the extent of the object from the grounding
+            map, crops it from the same image, encodes the crop with the same vision encoder, fuses it with the same
+            text, and joins both embeddings by a learned gate. *Paper, read literally:* 1. The query tower is the same.
+        first_glance_size (`int`, *optional*):
+            Side in pixels of the images of the first glance. An image at least twice as large is reduced by a whole
+            factor for the first glance; the crop of the second is taken from the image as it comes. By default,
+            images are never reduced.
+        glance_size (`int`, defaults to 112):
+            Side in pixels of the crop of the second glance.
+        glance_margin (`float`, defaults to 0.0):
+            Share by which the crop is wider and higher than the extent.
+        glance_padding (`list[float]`, *optional*):
+            Red, green and blue, normalized as the image processor does, around crops that are not square. Defaults to
+            white, normalized with the statistics of ImageNet.
+        extent (`"head"`, `"votes"` or `"quantile"`, defaults to `"head"`):
+            How the extent is found: by a small convolutional head on patches and map; by boxes that the patches
+            predict one by one and the map weighs; or from the quantiles of the map, without parameters. The first two
+            are trained on boxes.
+        extent_sharpness (`float`, defaults to 1.0):
+            Power to which the grounding map is raised before it weighs the votes of the patches. Above 1, the
+            map's peak counts more.
 
     Raises:
         ValueError: A value is out of range, or the heads do not divide the width of the vision encoder.
@@ -148,6 +172,13 @@ class TigerFGItemConfig(TigerFGQueryConfig):
     text_match_scale_init: float | None = 5.0
     merge_init_zero: bool = True
     appearance_fallback: bool = True
+    num_glances: int = 1
+    first_glance_size: int | None = None
+    glance_size: int = 112
+    glance_margin: float = 0.0
+    glance_padding: list[float] | None = None
+    extent: Literal["head", "votes", "quantile"] = "head"
+    extent_sharpness: float = 1.0
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
@@ -164,6 +195,23 @@ class TigerFGItemConfig(TigerFGQueryConfig):
         self.check_share("attention_dropout")
         if self.text_match_scale_init is not None and not self.text_match_scale_init > 0.0:
             raise ValueError(f"text_match_scale_init must be positive or None, got {self.text_match_scale_init}.")
+        self._check_glances()
+
+    def _check_glances(self) -> None:
+        if self.num_glances not in (1, 2):
+            raise ValueError(f"num_glances must be 1 or 2, got {self.num_glances}.")
+        if self.extent not in ("head", "votes", "quantile"):
+            raise ValueError(f"extent must be 'head', 'votes' or 'quantile', got {self.extent!r}.")
+        patch = max(patch_size_of(self.vision_config))
+        for name in ("first_glance_size", "glance_size"):
+            if (getattr(self, name) or patch) < patch:
+                raise ValueError(f"{name} must be at least one patch of {patch} pixels, got {getattr(self, name)}.")
+        if not self.glance_margin >= 0.0:
+            raise ValueError(f"glance_margin must not be negative, got {self.glance_margin}.")
+        if self.glance_padding is not None and len(self.glance_padding) != 3:
+            raise ValueError(f"glance_padding must be three numbers or None, got {self.glance_padding}.")
+        if not self.extent_sharpness > 0.0:
+            raise ValueError(f"extent_sharpness must be positive, got {self.extent_sharpness}.")
 
 
 @strict

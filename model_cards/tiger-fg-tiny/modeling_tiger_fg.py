@@ -2,10 +2,12 @@
 
 import copy
 import math
+from dataclasses import fields
 from itertools import chain
 
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.processing_utils import Unpack
@@ -50,7 +52,7 @@ class TigerFGQueryModel(QueryTower, TigerFGPreTrainedModel):
 
     def __init__(self, config: TigerFGQueryConfig):
         super().__init__(config)
-        other = r"^(text_model|grounding_model|merge)\.|^logit_scale$"
+        other = r"^(text_model|grounding_model|merge|extent|glance_gate)\.|^logit_scale$"
         item_vision = [] if config.share_vision_tower else [r"^(vision_model|visual_projection)\."]
         self._keys_to_ignore_on_load_unexpected = [other, *item_vision]
         self._build_query_tower(config)
@@ -117,7 +119,8 @@ class TigerFGItemModel(ItemTower, TigerFGPreTrainedModel):
 
         Args:
             pixel_values (`torch.FloatTensor` of shape `(batch, 3, H, W)`, *optional*):
-                Full listing images. `None` if no item in the batch has one.
+                Full listing images. `None` if no item in the batch has one. With two glances, the second gains from
+                images larger than `config.first_glance_size`.
             input_ids (`torch.LongTensor` of shape `(batch, L)`, *optional*):
                 Item texts. `None` if no item in the batch has one.
             attention_mask (`torch.LongTensor` of shape `(batch, L)`, *optional*):
@@ -218,8 +221,11 @@ class TigerFGModel(ItemTower, QueryTower, TigerFGPreTrainedModel):
         """
         towers = []
         for tower_class in (TigerFGQueryModel, TigerFGItemModel):
-            names = tower_class.config_class.default_config_fields()
-            config = tower_class.config_class(**{name: copy.deepcopy(getattr(self.config, name)) for name in names})
+            config_class = tower_class.config_class
+            # `default_config_fields` lacks the fields whose default is None.
+            own = {field.name for field in fields(config_class)} - {field.name for field in fields(PreTrainedConfig)}
+            names = own | config_class.default_config_fields().keys()
+            config = config_class(**{name: copy.deepcopy(getattr(self.config, name)) for name in names})
             with torch.device("meta"):
                 tower = tower_class(config)
             # Copy the modules, but share parameters and buffers, and give the copies the tower's configurations.

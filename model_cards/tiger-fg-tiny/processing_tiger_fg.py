@@ -29,15 +29,17 @@ class TigerFGProcessor(RecordProcessor):
         max_length: Maximum length of a text in tokens, including special tokens; longer texts are truncated.
         query_size: `{"height", "width"}` of queries in pixels, by default `image_processor.size`. A listing shows a
             product among others and needs more pixels than a crop of the product.
+        glance_scale: How many times as large as `image_processor.size` the images of items are, for models that look
+            twice (`TigerFGItemConfig.num_glances`). The first glance reduces them again. 1 by default.
         columns: The column mapping of the catalog that the model was trained with, schema name to source column, such
             as `{"title": "name", "attributes": ["color", "size"]}`. Records with the names of that source are
             mapped before they are rendered.
         keep_html: Whether to keep HTML tags and entities in texts. By default, tags are removed and entities decoded.
 
     Raises:
-        ValueError: If `query_size` has another form; if a template has no field, a field that is not a bare name,
-            or a field that cannot occur there; if `columns` maps a name that is not in the schema; or if the tokenizer
-            has no padding token.
+        ValueError: If `query_size` has another form or `glance_scale` is not positive; if a template has no field, a
+            field that is not a bare name, or a field that cannot occur there; if `columns` maps a name that is not in
+            the schema; or if the tokenizer has no padding token.
 
     Example:
         ```python
@@ -60,6 +62,7 @@ class TigerFGProcessor(RecordProcessor):
         query_size: dict[str, int] | None = None,
         columns: Mapping[str, str | Sequence[str]] | None = None,
         keep_html: bool = False,
+        glance_scale: int | None = None,
     ):
         super().__init__(image_processor, tokenizer)
         if tokenizer.pad_token_id is None:
@@ -71,6 +74,14 @@ class TigerFGProcessor(RecordProcessor):
         if query_size is not None and (query_size.keys() != {"height", "width"} or min(query_size.values()) < 1):
             raise ValueError(f"query_size must be {{'height': ..., 'width': ...}} in pixels, got {query_size!r}")
         self.query_size = query_size
+        if glance_scale is not None and glance_scale < 1:
+            raise ValueError(f"glance_scale must be a positive integer, got {glance_scale}")
+        self.glance_scale = glance_scale
+
+    @property
+    def item_size(self) -> dict[str, int]:
+        """Height and width of the pictures of items in pixels."""
+        return {side: (self.glance_scale or 1) * self.image_processor.size[side] for side in ("height", "width")}
 
     @property
     def text_kwargs(self) -> dict[str, Any]:
@@ -97,7 +108,7 @@ class TigerFGProcessor(RecordProcessor):
         """Prepare queries (`images`), items (`images` and `text`, either of which may be `None`) or text alone.
 
         Images without `text` are queries and get `query_size`. Call `processor.image_processor` to prepare the images
-        of items without their texts.
+        of items without their texts, at the size of the first glance.
 
         Args:
             images: One image or a list of B, each a `PIL.Image`, path, bytes, `{"bytes", "path"}` dict, array or
@@ -140,6 +151,8 @@ class TigerFGProcessor(RecordProcessor):
             query_size = {} if self.query_size is None else {"size": self.query_size}
             return dict(self.image_processor(images, boxes, **{**query_size, **options}))
         images, missing = fill_missing_images(images, texts)
+        if self.glance_scale is not None:
+            options = {"size": self.item_size, **options}
         return mask_missing_images(self.image_processor(images, boxes, **options)["pixel_values"], missing)
 
     def _readers(self, records: list[Any]) -> list[tuple[Any, list[str], int]]:

@@ -8,6 +8,7 @@ from transformers.utils import ModelOutput
 from .attention import unmask_empty_rows
 from .configuration_tiger_fg import TigerFGItemConfig, TigerFGQueryConfig
 from .encoders_tiger_fg import TigerFGVisionTokens, backbone_from_config, encode_image
+from .glance_tiger_fg import SecondGlance, reduce_picture
 from .grounding_tiger_fg import TigerFGGroundingModel
 from .layers import l2_normalize
 from .merge_tiger_fg import TigerFGMerge, TigerFGVisualProjection
@@ -48,7 +49,7 @@ class QueryTower:
         )
 
 
-class ItemTower:
+class ItemTower(SecondGlance):
     """Item tower, shared by [`TigerFGItemModel`] and [`TigerFGModel`]."""
 
     def _build_item_tower(self, config: TigerFGItemConfig) -> None:
@@ -60,6 +61,7 @@ class ItemTower:
         self.text_model = backbone_from_config(config.text_config)
         self.grounding_model = TigerFGGroundingModel(config)
         self.merge = TigerFGMerge(config)
+        self._build_second_glance(config)
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the word embeddings of the text encoder."""
@@ -70,8 +72,11 @@ class ItemTower:
         self.text_model.set_input_embeddings(value)
 
     def encode_item_image(self, pixel_values: torch.Tensor, **kwargs) -> TigerFGVisionTokens:
-        """Encode item images `[B, 3, H, W]` once; [`fuse_item`] can fuse them with any number of texts."""
-        return encode_image(self.vision_model, pixel_values, **kwargs)
+        """Encode item images `[B, 3, H, W]` once; [`fuse_item`] can fuse them with any number of texts.
+
+        Larger images are reduced first, see `TigerFGItemConfig.first_glance_size`.
+        """
+        return encode_image(self.vision_model, reduce_picture(pixel_values, self.config.first_glance_size), **kwargs)
 
     def encode_item_text(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs
@@ -157,4 +162,7 @@ class ItemTower:
             tokens = self.encode_item_image(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, **kwargs)
         if input_ids is not None:
             text = self.encode_item_text(input_ids, attention_mask, **kwargs)
-        return self.fuse_item(tokens, text, attention_mask, image_mask, **kwargs)
+        output = self.fuse_item(tokens, text, attention_mask, image_mask, **kwargs)
+        if self.config.num_glances == 1 or tokens is None:
+            return output
+        return self._look_again(pixel_values, tokens, output, text, attention_mask, image_mask, **kwargs)

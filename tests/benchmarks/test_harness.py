@@ -14,10 +14,12 @@ from benchmarks.harness.record import record_table
 from benchmarks.harness.systems import System, SystemList
 from benchmarks.immr import benchmark as immr_benchmark
 from benchmarks.listings import benchmark as listings_benchmark
+from benchmarks.listings.features import FeatureCollator
+from tiger_fg_hf.data.tiger_fg_collator import TigerFGCollator
 from tiger_fg_hf.hub.card import results_table
 
 MODULES = {"immr": immr_benchmark, "listings": listings_benchmark}
-COLLATORS = {"immr": "TigerFGCollator", "listings": "FeatureCollator"}
+COLLATORS = {"immr": TigerFGCollator, "listings": FeatureCollator}
 
 
 @pytest.fixture(params=sorted(MODULES))
@@ -43,7 +45,7 @@ def test_the_command_starts_processes(case, tmp_path):
     assert "--run_one" in listed.stdout
     if "untrained" in case.kind.systems.by_name:
         flags = ["--output", str(tmp_path), "--systems", "untrained", *case.cheap, "--limit", "8"]
-        process = [*script, *flags, "--mosaic_size", "32", str(case.recipe)]
+        process = [*script, *flags, "--mosaic_size", "48", str(case.recipe)]
         done = subprocess.run(process, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         assert "untrained-seed0: done" in done.stdout
@@ -52,7 +54,7 @@ def test_the_command_starts_processes(case, tmp_path):
 
 def test_an_interrupted_run_resumes_and_ends_the_same(command, case, name, monkeypatch, tmp_path):
     flags = ["--systems", case.ours, *case.cheap]
-    collator = getattr(MODULES[name], COLLATORS[name])
+    collator = COLLATORS[name]
     collate = collator.__call__
     batches = []
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from benchmarks.immr.data import TrueBoxPairs
 from benchmarks.immr.results import IMMRResult
 from benchmarks.immr.scored import target_groups
 from benchmarks.immr.systems import BY_NAME, OURS
+from tiger_fg_hf.evaluation.immr_scores import GALLERIES
+from tiger_fg_hf.hub.card import results_table
 from tiger_fg_hf.objectives.tiger_fg_weights import TigerFGLossWeights
 
 
@@ -28,7 +31,7 @@ def test_one_command_from_data_to_report(command):
     for heading in ("Systems", "Paired differences", "Grounding", "Robustness", "Learning rates", "Cost"):
         assert f"## {heading}\n" in text
     assert "**Not run yet:** image-seed0, image-mosaics-seed0," in text
-    assert text.count("\n| `true_box` |") == 7
+    assert text.count("\n| `true_box` |") == 9
     assert Image.open(report / "recall.png").width == 1800
     assert Image.open(report / "grounding.png").height > 300
     assert "<article>" in (report / "grounding.html").read_text()
@@ -40,6 +43,17 @@ def test_one_command_from_data_to_report(command):
     assert ours["cost"]["item"]["parameters"] > ours["cost"]["query"]["parameters"] > 0
     assert ours["cost"]["item"]["gflops"] > numbers["systems"]["untrained"]["cost"]["item"]["gflops"] > 0
     assert ours["grounding"]["mass mosaic"]["chance"] < ours["grounding"]["mass normal"]["chance"]
+
+
+def test_data_of_an_earlier_version_gains_scenes(command):
+    assert command.call("--systems", "untrained") == 0
+    folder = command.output / "data" / "test"
+    meta = json.loads((folder / "immr.json").read_text())
+    scenes = meta.pop("scene")
+    (folder / "immr.json").write_text(json.dumps(meta))
+    assert command.call("--report_only") == 0
+    assert json.loads((folder / "immr.json").read_text())["scene"] == scenes
+    assert "### Scene" in command.report()
 
 
 def test_ablations_learn_at_the_rate_of_tiger_fg(command):
@@ -58,8 +72,10 @@ def test_evaluation_of_a_checkpoint_measures_grounding(command, capsys):
     printed = capsys.readouterr().out
     assert "### Mosaic" in printed
     assert "## Robustness" in printed
-    card = json.loads((command.output / "evaluation" / "mosaic.json").read_text())
-    assert 0 <= card["pointing"]["mean"] <= 1
+    assert "### Scene" in printed
+    cards = {part: json.loads((command.output / "evaluation" / f"{part}.json").read_text()) for part in GALLERIES}
+    assert all(0 <= card["pointing"]["mean"] <= 1 for card in cards.values())
+    assert results_table(cards).count("→") == len(cards) + 1
     record = json.loads((command.output / "evaluation" / "record.json").read_text())
     pointing = next(figure for figure in record["figures"] if figure["metric"] == "pointing")
     assert 0 < pointing["chance"] < 100
@@ -90,6 +106,45 @@ def test_true_box_pairs_show_the_box_alone(command):
         assert cropped["box"] == [0, 0, x1 - x0, y1 - y0]
         assert cropped["query"].tobytes() == full["query"].tobytes()
     assert len({pair["image_key"] for pair in pairs.__getitems__(keys)}) == 3
+
+
+def test_every_system_with_mosaics_is_trained_on_the_same_close_views(command):
+    """The true-box system too, whose item pictures are crops."""
+    flags = ["--close_share", "0.8", "--close_size", "16", "--close", "0.5"]
+    benchmark = command.benchmark(*flags)
+    assert {name: benchmark.data.settings[name] for name in ("close_share", "close_size")} == {
+        "close_share": 0.8,
+        "close_size": 16,
+    }
+    build = partial(benchmark.data.pairs, seed=0, hard_texts=False, close_views=True)
+    plain, boxes, alone = (
+        build(mosaics=mosaics, true_boxes=boxes) for mosaics, boxes in ((True, False), (True, True), (False, False))
+    )
+    rows = (0, next(row for row in range(1, len(plain)) if plain.categories[row] != plain.categories[0]))
+    keys = [(epoch, row, rows) for epoch in range(3) for row in rows]
+    close = [pair["close"] and pair["close"].tobytes() for pair in plain.__getitems__(keys)]
+    assert any(close)
+    assert [pair["close"] and pair["close"].tobytes() for pair in boxes.__getitems__(keys)] == close
+    assert boxes.close_views.config.size == 16
+    assert alone.close_views is None
+    for name in ("image", "late_fusion-mosaics", "true_box", OURS):
+        assert BY_NAME[name].weights(benchmark.setup.losses).close == 0.5
+    assert BY_NAME["late_fusion"].weights(TigerFGLossWeights()).active() == {"q2i": 1.0}
+
+
+def test_runs_with_close_views(command):
+    flags = ["--lr", "1e-3", "--close_share", "1", "--close_size", "16", "--close", "1", "--sdd_teacher", "self"]
+    names = ["late_fusion", "late_fusion-mosaics", "true_box", OURS]
+    assert command.call("--systems", ",".join(names), *flags) == 0
+    assert "75% of their pairs in mosaics, and close views of 100% of those at 16 px." in command.report()
+    logged = {
+        name: json.loads((command.output / f"{name}-seed0" / "history.jsonl").open().readline()) for name in names
+    }
+    assert {name: "train/close" in entry for name, entry in logged.items()} == {
+        name: name != "late_fusion" for name in names
+    }
+    assert "train/sdd" in logged[OURS]
+    assert command.call("--systems", OURS, "--close_size", "24", *flags[:4], *flags[6:]) != 0
 
 
 def test_queries_are_grouped_by_area_and_distractors(command):

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
-from tiger_fg_hf.data.matte import object_matte
+from tiger_fg_hf.data.matte import object_matte, split_shadow
 
 
 def studio(size=(128, 96), color="white"):
@@ -115,3 +115,27 @@ def test_mixed_rim_is_cut_off_and_thin_lines_stay():
     assert alpha[30:70, 20].max() < 80
     assert alpha[30:70, 21].max() < 220
     assert alpha[30:90, 91].min() > 200
+
+
+def test_a_soft_shadow_is_split_off_and_pale_material_is_not():
+    def photo(below: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pixels = np.repeat(below[..., None], 3, axis=2)
+        pixels[5:55, 10:70] = (180, 40, 40)
+        return pixels, np.where(pixels.min(axis=2) < 235, 255, 0).astype(np.uint8)
+
+    white = Image.new("L", (80, 80), 255)
+    ImageDraw.Draw(white).ellipse((15, 50, 65, 60), fill=140)
+    pixels, matte = photo(np.asarray(white.filter(ImageFilter.GaussianBlur(4))))
+    alpha, shade = split_shadow(pixels, matte)
+    assert (alpha[5:54, 10:70] == 255).all()
+    assert (matte[58:60, 30:50] == 255).all()
+    assert (alpha[58:60, 30:50] == 0).all()
+    assert (shade[58:60, 30:50] == 255 - pixels[58:60, 30:50, 0]).all()
+
+    # A white sole ends in an edge.
+    sole = np.full((80, 80), 255, np.uint8)
+    sole[55:59, 10:70] = 222
+    pixels, matte = photo(sole)
+    alpha, shade = split_shadow(pixels, matte)
+    assert (alpha == matte).all()
+    assert not shade.any()

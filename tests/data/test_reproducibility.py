@@ -13,6 +13,7 @@ from datasets import Dataset
 from PIL import Image, ImageDraw
 
 from tiger_fg_hf import load_catalog
+from tiger_fg_hf.data.close_views import CloseViewConfig, CloseViewMaker
 from tiger_fg_hf.data.listings import ListingConfig, ListingSynthesizer
 from tiger_fg_hf.data.matte import object_matte
 from tiger_fg_hf.data.mosaic import MosaicComposer, MosaicConfig, Product
@@ -102,7 +103,12 @@ def test_listings(level, expected):
     assert digest(*parts) == expected
 
 
-def test_tiger_fg_pairs(catalog):
+@pytest.mark.parametrize(
+    ("close_views", "expected"),
+    [(None, "ca496c14642c"), (CloseViewMaker(CloseViewConfig(plain_share=0.0)), "8efa4505c1b6")],
+    ids=["plain", "close views"],
+)
+def test_tiger_fg_pairs(catalog, close_views, expected):
     dataset = TigerFGPairDataset(
         catalog,
         QuerySynthesizer(QUERIES),
@@ -110,8 +116,12 @@ def test_tiger_fg_pairs(catalog):
         item_augmentation=ItemAugmentation(),
         mosaic=MosaicComposer(MosaicConfig(size=64)),
         num_hard_texts=2,
+        close_views=close_views,
     )
-    assert pair_digest(dataset.__getitems__([0, (1, 2), (1, 3, (3, 0)), (1, 0, (3, 0))])) == "c026549096fa"
+    pairs = dataset.__getitems__([0, (1, 2), (1, 3, (3, 0)), (1, 0, (3, 0))])
+    close = [pair.pop("close") for pair in pairs]
+    assert pair_digest(pairs) == "c026549096fa"
+    assert digest(*close) == expected
 
 
 def test_tgq_former_pairs(catalog):

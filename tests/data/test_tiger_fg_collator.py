@@ -39,6 +39,7 @@ def pair(item_id="a", category="hats", box=(10, 10, 30, 25), size=(80, 60), row=
         "image_key": (0, row),
         "flipped": False,
         "hard_texts": [],
+        "close": None,
         **changes,
     }
 
@@ -50,6 +51,16 @@ def test_queries_may_be_smaller_than_items():
     assert small["query_pixel_values"].shape == (2, 3, 24, 32)
     for name in small.keys() - {"query_pixel_values"}:
         assert torch.equal(small[name], equal[name]), name
+
+
+def test_items_are_as_large_as_in_use_if_asked_for():
+    pairs, twice = [pair(), pair("b", row=1)], processor(glance_scale=2)
+    small, large = TigerFGCollator(twice)(pairs), TigerFGCollator(twice, full_size=True)(pairs)
+    assert small["pixel_values"].shape == (2, 3, 48, 64)
+    assert large["pixel_values"].shape == (2, 3, 96, 128)
+    for name in small.keys() - {"pixel_values"}:
+        assert torch.equal(small[name], large[name]), name
+    assert torch.equal(TigerFGCollator(processor(), full_size=True)(pairs)["pixel_values"], small["pixel_values"])
 
 
 def test_batch():

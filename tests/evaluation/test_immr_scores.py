@@ -8,6 +8,7 @@ from benchmark_models import drawn_products, random_model, same_start
 from benchmarks.immr.baselines import BaselineModel
 from tiger_fg_hf import evaluate_retrieval
 from tiger_fg_hf.data.mosaic import MosaicConfig
+from tiger_fg_hf.data.scene import SceneConfig
 from tiger_fg_hf.evaluation.immr import IMMRConfig, build_immr
 from tiger_fg_hf.evaluation.immr_scores import GALLERIES, METRICS, query_metrics, score_immr, swap_rows, text_views
 
@@ -16,7 +17,7 @@ from tiger_fg_hf.evaluation.immr_scores import GALLERIES, METRICS, query_metrics
 def small(tmp_path_factory):
     catalog = drawn_products(12)
     folder = tmp_path_factory.mktemp("immr") / "benchmark"
-    benchmark = build_immr(catalog, folder, IMMRConfig(mosaics=MosaicConfig(size=64)))
+    benchmark = build_immr(catalog, folder, IMMRConfig(mosaics=MosaicConfig(size=64), scenes=SceneConfig(size=64)))
     return benchmark, *random_model(catalog)
 
 
@@ -118,3 +119,9 @@ def test_text_views(small):
     assert set(views["missing"]) == {""}
     assert sorted(views["swapped"]) == sorted(views["own"])
     assert views["swapped"][0] != views["own"][0]
+
+
+def test_a_benchmark_without_scenes_is_scored_without_them(small):
+    benchmark, model, processor = small
+    scores = score_immr(model, processor, benchmark._replace(scene=None), batch_size=5)
+    assert list(scores.galleries) == ["normal", "mosaic"]

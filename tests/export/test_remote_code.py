@@ -46,6 +46,8 @@ def needed_code(*modules: str) -> set[str]:
 
 
 def make_model(kind):
+    if kind == "item":
+        return tiny_model(kind, num_glances=2, first_glance_size=32, glance_size=16)
     return tiny_tgq_model() if kind == "tgq_former" else tiny_model(kind)
 
 
@@ -55,7 +57,8 @@ def make_processor(kind="joint") -> TigerFGProcessor | TGQFormerProcessor:
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
     images = TigerFGImageProcessorPil(size=32, resize_mode="crop")
     tokenizers = [fast, fast] if kind == "tgq_former" else [fast]
-    return PROCESSORS[kind](images, *tokenizers, text_separator=" ; ")
+    glances = {"glance_scale": 2} if kind == "item" else {}
+    return PROCESSORS[kind](images, *tokenizers, text_separator=" ; ", **glances)
 
 
 @pytest.fixture(scope="module")

@@ -190,6 +190,19 @@ class TestCall:
         assert not alone.pixel_values.any()
         assert not alone.image_mask.any()
 
+    def test_items_come_at_glance_scale_and_queries_do_not(self, tmp_path):
+        make_processor(glance_scale=2).save_pretrained(tmp_path)
+        processor = TigerFGProcessor.from_pretrained(tmp_path)
+        assert processor.glance_scale == 2
+        item = processor(images=[photo(), None], text=["a", "b"], return_tensors="pt")
+        assert item.pixel_values.shape == (2, 3, 32, 48)
+        expected = processor.image_processor([photo()], size={"height": 32, "width": 48}, return_tensors="pt")
+        assert torch.equal(item.pixel_values[:1], expected.pixel_values)
+        assert processor(images=[photo()], return_tensors="pt").pixel_values.shape == (1, 3, 16, 24)
+        assert processor(images=[photo()], text="a", size=8, return_tensors="pt").pixel_values.shape == (1, 3, 8, 8)
+        with pytest.raises(ValueError, match="glance_scale must be a positive integer, got 0"):
+            make_processor(glance_scale=0)
+
     def test_boxes(self, processor):
         inputs = processor(images=[photo(), None], text=["a", "b"], boxes=[[2, 3, 12, 13], None], return_tensors="pt")
         expected = processor(images=photo().crop((2, 3, 12, 13)), return_tensors="pt")
@@ -261,6 +274,7 @@ def test_save_and_load(tmp_path):
         "attribute_separator": ", ",
         "attribute_template": "{name}: {value}",
         "columns": None,
+        "glance_scale": None,
         "image_processor": json.loads(processor.image_processor.to_json_string()),
         "keep_html": False,
         "max_length": 10,

@@ -123,7 +123,9 @@ def test_recipe_is_a_mapping(tmp_path, text, found):
         parse_tiger_fg_arguments([recipe(tmp_path, text)])
 
 
-@pytest.mark.parametrize("text", ["batch_size: many", "batch_size: 1.5", "mixed_precision: fp8", "progress: maybe"])
+@pytest.mark.parametrize(
+    "text", ["batch_size: many", "batch_size: 1.5", "mixed_precision: fp8", "progress: maybe", "sdd_teacher: big"]
+)
 def test_values_of_another_type_are_refused(tmp_path, text, capsys):
     """Values of a recipe pass the same checks as flags."""
     with pytest.raises(SystemExit):
@@ -145,6 +147,10 @@ def test_values_of_another_type_are_refused(tmp_path, text, capsys):
         (["--mosaic_share", "1.1"], r"--mosaic_share must lie in \[0, 1\], got 1.1"),
         (["--mosaic_items", "2"], r"--mosaic_items takes two numbers, .* got \[2\]"),
         (["--mosaic_area", "0.5", "0.1"], r"--mosaic_area takes two numbers, the smallest .* got \[0.5, 0.1\]"),
+        (["--close_share", "-0.1"], r"--close_share must lie in \[0, 1\], got -0.1"),
+        (["--close_plain_share", "2"], r"--close_plain_share must lie in \[0, 1\], got 2.0"),
+        (["--close_size", "8"], "--close_size must be at least 16, got 8"),
+        (["--close_jitter", "0.5"], r"--close_jitter must lie in \[0, 0.5\), got 0.5"),
         (["--num_hard_texts", "-1"], "--num_hard_texts must not be negative, got -1"),
         (["--srd", "-1"], "srd must not be negative, got -1.0"),
     ],
@@ -186,7 +192,10 @@ def test_lists_of_two_objects_are_not_shared():
 @pytest.mark.parametrize(
     ("method", "sections"),
     [
-        ("tiger-fg", ["Model", "Data", "Synthesis", "Mosaics", "Batches", "Losses", "Optimization", "Run"]),
+        (
+            "tiger-fg",
+            ["Model", "Data", "Synthesis", "Mosaics", "Close views", "Batches", "Losses", "Optimization", "Run"],
+        ),
         ("tgq-former", ["Model", "Data", "Synthesis", "Losses", "Optimization", "Run"]),
         ("dual-encoder", ["Model", "Data", "Synthesis", "Optimization", "Run"]),
     ],

@@ -5,7 +5,7 @@ import torch
 from accelerate import Accelerator
 from memory import PeakSaved
 from torch import nn
-from training_batches import chunks, gradients, in_one_graph, tiny_student, training_batch
+from training_batches import CLOSE_WEIGHTS, chunks, gradients, in_one_graph, tiny_student, training_batch
 
 from tiger_fg_hf.objectives.tiger_fg import TigerFGTask
 from tiger_fg_hf.training.grad_cache import GradCache
@@ -33,6 +33,21 @@ def test_equals_the_whole_batch(fresh_accelerate, rows, pictures):
     for name, value in expected.items():
         torch.testing.assert_close(losses[name], value.detach(), atol=1e-5, rtol=0, msg=name)
         assert not losses[name].requires_grad
+    assert_equal_steps(cached, plain)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("close", [[2, -1, 0, -1, 1, 2, -1], [-1, -1, -1, 0, -1, -1, -1], [-1] * 7])
+def test_close_views_equal_the_whole_batch(fresh_accelerate, rows, close):
+    """Even if chunks have no close view, or the whole batch has none."""
+    batch = training_batch(IDS, 3, close=close)
+    cached, plain = tiny_student(weights=CLOSE_WEIGHTS), tiny_student(weights=CLOSE_WEIGHTS)
+    losses = GradCache(Accelerator(cpu=True), TigerFGTask(cached, CLOSE_WEIGHTS), rows)(batch)
+    expected = TigerFGTask(plain, CLOSE_WEIGHTS)(batch)
+    expected["loss"].backward()
+    assert losses.keys() == expected.keys() >= {"close", "sdd", "grounding"}
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value.detach(), atol=1e-5, rtol=0, msg=name)
     assert_equal_steps(cached, plain)
 
 

@@ -41,6 +41,9 @@ OTHERS = {
     "level_shares": [1.0, 2.0, 3.0],
     "keep_words": [0.1, 0.2],
     "wrong_titles": 0.5,
+    "close_plain_share": 0.25,
+    "close_jitter": 0.1,
+    "sdd_teacher": "self",
 }
 
 

@@ -35,6 +35,14 @@ _MIN_OBJECT_SHARE = 0.015
 _MAX_OBJECT_SHARE = 0.985
 # A shadow flood that takes more than this share of the object has leaked into a pale product.
 _MAX_SHADOW_SHARE = 0.15
+# What is left of a shadow in a matte is neutral, smooth and at least this bright, and joins the background.
+_VEIL_MIN = 120
+_VEIL_SPREAD = 16
+_VEIL_STEP = 11
+# A veil of more than this share of the object is pale material, not shadow.
+_MAX_VEIL_SHARE = 0.15
+# A shadow fades out; pale material ends in an edge along more than this share of its outline.
+_MAX_VEIL_EDGE = 0.35
 # Pixels of at least this alpha count as visible.
 VISIBLE_ALPHA = 32
 
@@ -94,6 +102,45 @@ def object_matte(image: Image.Image, box: Sequence[float] | None = None) -> np.n
 def matte_extent(matte: np.ndarray) -> tuple[int, int, int, int] | None:
     """Return the tight box `(x0, y0, x1, y1)` of the visible pixels of a matte `[H, W]`, or None without any."""
     return Image.fromarray((matte >= VISIBLE_ALPHA).astype(np.uint8)).getbbox()
+
+
+def channel_extremes(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest channel of each pixel of `[H, W, 3]`; faster than a reduction over axis 2."""
+    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    return np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
+
+
+def split_shadow(photo: np.ndarray, matte: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split the shadow that a matte still contains from the object.
+
+    A gray shadow on white is a translucent black layer: where the photo shows a level `v`, its alpha is `1 - v / 255`.
+
+    Args:
+        photo: Studio photo `[H, W, 3]` uint8.
+        matte: Its matte `[H, W]` uint8 from `object_matte`.
+
+    Returns:
+        Alpha of the object and alpha of the shadow, both `[H, W]` uint8.
+    """
+    darkest, brightest = channel_extremes(photo)
+    level = darkest.astype(np.int16)
+    step = np.zeros_like(level)
+    for axis in (0, 1):
+        change = np.abs(np.diff(level, axis=axis))
+        after, before = (slice(1, None), slice(None, -1))
+        for side in (after, before):
+            window = (side, slice(None)) if axis == 0 else (slice(None), side)
+            np.maximum(step[window], change, out=step[window])
+    outside = matte < VISIBLE_ALPHA
+    pale = (darkest >= _VEIL_MIN) & (brightest - darkest <= _VEIL_SPREAD) & (step <= _VEIL_STEP)
+    veil = _flood_from(outside, pale | outside) & ~outside
+    rim = ~outside & ~_lowest_nearby(~outside, 1)
+    faded = np.count_nonzero(rim & veil)
+    edged = np.count_nonzero(rim & ~veil & ~_lowest_nearby(~veil, 2))
+    too_much = veil.sum() > _MAX_VEIL_SHARE * np.count_nonzero(~outside)
+    if too_much or edged > _MAX_VEIL_EDGE * (faded + edged):
+        veil[:] = False
+    return np.where(veil, np.uint8(0), matte), np.where(veil, 255 - darkest, np.uint8(0))
 
 
 # Maps blurred coverage 0.4 .. 0.95 to alpha 0 .. 1: half-covered rim pixels contain white and become mostly clear.

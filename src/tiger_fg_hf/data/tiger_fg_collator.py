@@ -16,10 +16,15 @@ class TigerFGCollator:
 
     Args:
         processor: A `TigerFGProcessor`.
+        close_size: Height and width of close views in pixels; None leaves them out.
+        full_size: Whether item pictures are as large as in use (`processor.item_size`) rather than as large as the
+            first glance; they differ for models with two glances.
     """
 
-    def __init__(self, processor: Any):
+    def __init__(self, processor: Any, *, close_size: int | None = None, full_size: bool = False):
         self.processor = processor
+        self.close_size = close_size
+        self.full_size = full_size
 
     def __call__(self, pairs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Collate B pairs that show U different item pictures.
@@ -41,6 +46,10 @@ class TigerFGCollator:
               picture; 0 without a box.
             - `has_box` `[B]`, bool: Whether there is a box.
             - `flipped` `[B]`, bool: Whether the object is mirrored in the item picture.
+            - `close_pixel_values` `[C, 3, s, s]`, float: The close views of the pairs that have one; absent without
+              `close_size`.
+            - `close_index` `[B]`, long: `close_pixel_values[close_index]` are the close views of the pairs; -1 without
+              one. Absent without `close_size`.
 
         Raises:
             ValueError: If there are no pairs, or the processor cannot use one.
@@ -51,6 +60,7 @@ class TigerFGCollator:
         places = {key: place for place, key in enumerate(pictures)}
         texts = self.processor(text=[pair["text"] for pair in pairs], return_tensors="pt")
         images = self.processor.image_processor
+        size = {"size": self.processor.item_size} if self.full_size else {}
         boxes = [
             None if pair["box"] is None else map_box(pair["box"], pair["image"].size, images.size, images.resize_mode)
             for pair in pairs
@@ -61,7 +71,7 @@ class TigerFGCollator:
             "query_pixel_values": torch.as_tensor(
                 self.processor(images=[pair["query"] for pair in pairs])["pixel_values"]
             ),
-            "pixel_values": torch.as_tensor(images(list(pictures.values()))["pixel_values"]),
+            "pixel_values": torch.as_tensor(images(list(pictures.values()), **size)["pixel_values"]),
             "image_index": torch.tensor([places[pair["image_key"]] for pair in pairs]),
             "input_ids": texts["input_ids"],
             "attention_mask": texts["attention_mask"],
@@ -72,6 +82,7 @@ class TigerFGCollator:
             "boxes": torch.tensor([box or (0.0, 0.0, 0.0, 0.0) for box in boxes]),
             "has_box": torch.tensor([box is not None for box in boxes]),
             "flipped": torch.tensor([pair["flipped"] for pair in pairs]),
+            **self._close_views(pairs),
         }
 
     def _hard_texts(self, pairs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
@@ -82,3 +93,17 @@ class TigerFGCollator:
         return {
             f"hard_{name}": inputs[name].unflatten(0, (len(pairs), -1)) for name in ("input_ids", "attention_mask")
         }
+
+    def _close_views(self, pairs: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        if self.close_size is None:
+            return {}
+        side = self.close_size
+        shown = [index for index, pair in enumerate(pairs) if pair["close"] is not None]
+        # Every batch has both columns, even without any close view: processes must agree on the losses of a step.
+        pixels, places = torch.empty(0, 3, side, side), torch.full((len(pairs),), -1)
+        if shown:
+            images = self.processor.image_processor
+            close = images([pairs[index]["close"] for index in shown], size={"height": side, "width": side})
+            pixels = torch.as_tensor(close["pixel_values"])
+            places[shown] = torch.arange(len(shown))
+        return {"close_pixel_values": pixels, "close_index": places}

@@ -12,12 +12,13 @@ from PIL import Image, ImageOps
 
 from ..catalog.pairing import PairedCatalog
 from .catalog_pairs import CatalogPairDataset, ListingPhoto
+from .close_views import CloseViewMaker
 from .mosaic import Mosaic, MosaicComposer, Product
 from .query_synthesis import QuerySynthesizer
 from .text_table import text_record
 
 # Keys of random streams that share the seed with that of queries.
-_MOSAIC_STREAM, _HARD_TEXT_STREAM = 1, 2
+_MOSAIC_STREAM, _HARD_TEXT_STREAM, _CLOSE_VIEW_STREAM = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,13 @@ class TigerFGPairDataset(CatalogPairDataset):
         cache_max_side: Longer side of a cached photo in pixels.
         mosaic: Composes the item picture of a group of rows; needed for keys with a group.
         num_hard_texts: How many texts of other categories to draw for each row.
+        close_views: Makes the close views of pairs in mosaics; none if None.
 
     Raises:
         TypeError: If the catalog is streamed.
         ValueError: If there are no photos, if there are neither real queries nor a synthesizer, if a record or (to be
-            cached) an image cannot be read, or if hard texts are asked for and the catalog has only one category.
+            cached) an image cannot be read, if hard texts are asked for and the catalog has only one category, or if
+            close views are asked for without mosaics.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class TigerFGPairDataset(CatalogPairDataset):
         cache_max_side: int = 256,
         mosaic: MosaicComposer | None = None,
         num_hard_texts: int = 0,
+        close_views: CloseViewMaker | None = None,
     ):
         super().__init__(catalog, seed)
         self._has_queries = "query_image" in catalog.column_names
@@ -112,6 +116,9 @@ class TigerFGPairDataset(CatalogPairDataset):
         self.augment_query_images = augment_query_images
         self.mosaic = mosaic
         self.num_hard_texts = num_hard_texts
+        if close_views is not None and mosaic is None:
+            raise ValueError("close_views: only pairs in mosaics have them, but mosaic is None")
+        self.close_views = close_views
         if num_hard_texts and not self.texts.has_contrast:
             raise ValueError(
                 "num_hard_texts: hard texts come from other categories, or from other titles where categories are "
@@ -136,6 +143,8 @@ class TigerFGPairDataset(CatalogPairDataset):
             - `image_key`: Hashable, and equal where `image` is the same picture, as in one mosaic.
             - `flipped`: Whether the product in `image` is mirrored compared with the catalog's photo.
             - `hard_texts`: `num_hard_texts` text records of other items (see `TextTable.draw_others`).
+            - `close`: RGB image that shows the item once more, close up; None for a pair without a close view, such
+              as every pair that is not in a mosaic.
 
         Raises:
             IndexError: If there is no such row.
@@ -175,11 +184,15 @@ class TigerFGPairDataset(CatalogPairDataset):
         query = self._query(row, listing, rng)
         image_key: tuple[Any, ...] = (epoch, row)
         image, box, flipped = listing.image, listing.box, False
+        close = None
         if shared is not None:
             group, mosaic = shared
             place = group.index(row)
             image, box, flipped = mosaic.image, mosaic.boxes[place], mosaic.flipped[place]
             image_key = (epoch, group)
+            if self.close_views is not None:
+                close_rng = self.stream(epoch, row, key=(_CLOSE_VIEW_STREAM,))
+                close = self.close_views(listing.image, image, mosaic.boxes[place], close_rng)
         elif self.item_augmentation is not None:
             image, box, flipped = self.item_augmentation(image, box, rng)
         return {
@@ -192,6 +205,7 @@ class TigerFGPairDataset(CatalogPairDataset):
             "image_key": image_key,
             "flipped": flipped,
             "hard_texts": self._hard_texts(epoch, row),
+            "close": close,
         }
 
     def _compose(self, epoch: int, group: tuple[int, ...], listings: _Listings) -> Mosaic:

@@ -1,10 +1,12 @@
-"""The IMMR benchmark: crops as queries, and each product's listing as it is (Normal) or in a mosaic (Mosaic)."""
+"""The IMMR benchmark: crops as queries; listings as they are (Normal), in scenes (Scene) and in mosaics (Mosaic)."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +23,16 @@ from ..data.clutter import ClutterBank
 from ..data.image_cache import ImageCache
 from ..data.mosaic import MosaicComposer, MosaicConfig, Product
 from ..data.query_synthesis import QuerySynthesisConfig, QuerySynthesizer
-from .content import bytes_digest, check_pools, is_written, read_parts, write_parts
+from ..data.scene import SceneComposer, SceneConfig
+from .content import bytes_digest, check_pools, content_digest, is_written, read_parts, undecoded, write_parts
 
 _META = "immr.json"
 _PARTS = ("queries", "normal", "mosaic")
+_SCENE = "scene"
 _JPEG_QUALITY = 95
-_STREAMS = {"query": 0, "mosaic": 1}
+_STREAMS = {"query": 0, "mosaic": 1, "scene": 2}
+# Candidates for the prop of a scene: many products are not fit for one.
+_PROP_CANDIDATES = 12
 _LISTING = {
     "item_id": datasets.Value("string"),
     "title": datasets.Value("string"),
@@ -46,12 +52,14 @@ class IMMRConfig:
         queries: how queries are synthesized for products without query photos.
         mosaics: how mosaics are composed.
         distractors: minimum and maximum number of other products in a mosaic.
+        scenes: how scenes are composed.
     """
 
     seed: int = 0
     queries: QuerySynthesisConfig = field(default_factory=lambda: QuerySynthesisConfig.preset("hard"))
     mosaics: MosaicConfig = field(default_factory=lambda: MosaicConfig(size=256))
     distractors: tuple[int, int] = (1, 3)
+    scenes: SceneConfig = field(default_factory=SceneConfig)
 
 
 class IMMRBenchmark(NamedTuple):
@@ -63,13 +71,18 @@ class IMMRBenchmark(NamedTuple):
             None.
         mosaic: the same with a mosaic in place of each picture, and with `distractors` (their item ids) and
             `target_area` (area of the target's box, as a share of the picture).
-        meta: how it was built, the number of products, queries and rows left out, and a digest of the `content`.
+        meta: how it was built, the number of products, queries and rows left out, and a digest of the `content` of
+            these three parts; below `"scene"` the same of the scenes.
+        scene: the listings with a scene in place of each picture, and with `prop` (item id of the other product in it,
+            or None), `target_area` (None without a box) and `covered` (share of the product that overlays cover). None
+            if an earlier version built the benchmark.
     """
 
     queries: datasets.Dataset
     normal: datasets.Dataset
     mosaic: datasets.Dataset
     meta: dict[str, Any]
+    scene: datasets.Dataset | None = None
 
     def records(self) -> list[dict[str, Any]]:
         """Return `title`, `category` and `attributes` of every product, for the processor."""
@@ -87,9 +100,10 @@ def build_immr(
 ) -> IMMRBenchmark:
     """Build the benchmark of a catalog in `folder`, or load it if `folder` already holds it.
 
-    Pictures are embedded, and mosaics and synthesized queries are drawn once, so every system reads the same bytes.
-    Row `i` of both galleries is product `i`. A product is the first listing of its item id. Listings without picture
-    or category are left out, because the distractors of a mosaic must be of other categories.
+    Pictures are embedded, and mosaics, scenes and synthesized queries are drawn once, so every system reads the same
+    bytes. Row `i` of every gallery is product `i`. A product is the first listing of its item id. Listings without
+    picture or category are left out, because the distractors of a mosaic must be of other categories. If an earlier
+    version built the benchmark in `folder`, its scenes are added; the other parts keep their bytes.
 
     Args:
         catalog: from `load_catalog` or `pair_queries`, with categories. Every `query_image` of a product is a query;
@@ -98,7 +112,7 @@ def build_immr(
         folder: where to save it; written atomically.
         config: how it is built.
         query_clutter: backgrounds of synthesized queries.
-        item_clutter: backgrounds of mosaics, disjoint from `query_clutter`.
+        item_clutter: backgrounds of mosaics and scenes, disjoint from `query_clutter`.
 
     Raises:
         ValueError: if the pools share a photo, no product is left, there are too few categories for a mosaic, or
@@ -112,43 +126,56 @@ def build_immr(
         >>> catalog = load_catalog(drawn_catalog(num_products=8, split="test", layout="clean", size=48))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     benchmark = build_immr(catalog, f"{folder}/immr")
-        ...     len(benchmark.queries), len(benchmark.mosaic)
-        (8, 8)
+        ...     len(benchmark.queries), len(benchmark.mosaic), len(benchmark.scene)
+        (8, 8, 8)
     """
     config = config or IMMRConfig()
     folder = Path(folder)
     check_pools(query_clutter, item_clutter)
+    settings = json.loads(json.dumps(asdict(config)))
+    scenes = settings.pop("scenes")
     made_of = {
         "catalog": catalog_fingerprint(catalog),
-        "config": json.loads(json.dumps(asdict(config))),
+        "config": settings,
         "clutter": [None if bank is None else bytes_digest(bank.pixels) for bank in (query_clutter, item_clutter)],
     }
     if is_written(folder, _META, made_of):
-        return load_immr(folder)
+        return _with_scenes(folder, config, scenes, item_clutter)
     records, queries_of, left_out = _products(catalog)
-    galleries = _galleries(records, config, item_clutter)
+    photos = _Photos(records)
+    galleries = _galleries(records, photos, config, item_clutter)
     queries = _queries(records, queries_of, config, query_clutter)
     parts = dict(zip(_PARTS, (queries, *galleries), strict=True))
+    scene = _scene_gallery(records, photos, config, item_clutter)
 
-    def write(partial: Path) -> tuple[dict[str, int], Iterable[datasets.Dataset]]:
-        for name, rows in parts.items():
+    def write(partial: Path) -> tuple[dict[str, Any], Iterable[datasets.Dataset]]:
+        for name, rows in {**parts, _SCENE: scene}.items():
             rows.save_to_disk(str(partial / name))
-        return {"products": len(records), "queries": len(queries), "left_out": left_out}, parts.values()
+        counts = {"products": len(records), "queries": len(queries), "left_out": left_out}
+        return {**counts, _SCENE: _scene_meta(scenes, scene)}, parts.values()
 
     write_parts(folder, _META, made_of, write)
-    return load_immr(folder)
+    return _with_scenes(folder, config, scenes, item_clutter)
 
 
 def load_immr(folder: str | Path) -> IMMRBenchmark:
     """Load a benchmark that [`build_immr`] wrote; images stay undecoded.
 
+    Benchmarks of earlier versions have no scenes: `scene` is None. [`build_immr`] adds them.
+
     Raises:
         FileNotFoundError: if there is none in `folder`.
         ValueError: if its content has changed.
     """
-    meta, parts = read_parts(Path(folder), _META, _PARTS)
+    folder = Path(folder)
+    meta, parts = read_parts(folder, _META, _PARTS)
     queries, normal, mosaic = parts.values()
-    return IMMRBenchmark(queries, normal, mosaic, meta)
+    scene = None
+    if _SCENE in meta:
+        scene = undecoded(datasets.load_from_disk(str(folder / _SCENE)))
+        if content_digest([scene]) != meta[_SCENE]["content"]:
+            raise ValueError(f"The scenes of '{folder}' have changed: their digest differs from the one in {_META}.")
+    return IMMRBenchmark(queries, normal, mosaic, meta, scene)
 
 
 def draw_distractors(
@@ -205,21 +232,45 @@ def _products(
     return list(records.values()), queries_of, left_out
 
 
-def _galleries(
-    records: Sequence[Mapping[str, Any]], config: IMMRConfig, clutter: ClutterBank | None
-) -> tuple[datasets.Dataset, datasets.Dataset]:
-    ids = [record["item_id"] for record in records]
-    texts = {
-        "item_id": ids,
+class _Photos:
+    """Decoded photos and mattes of the products, kept at the sizes that are asked for."""
+
+    def __init__(self, records: Sequence[Mapping[str, Any]]):
+        self.records = records
+        self._caches: dict[int, ImageCache] = {}
+
+    def products(self, size: int) -> Callable[[int], Product]:
+        """Return a function from row to product, for a canvas of `size` pixels, which no product exceeds."""
+        if size not in self._caches:
+            self._caches[size] = ImageCache(map(_photo, self.records), size, total=len(self.records))
+        cache = self._caches[size]
+
+        def product(row: int) -> Product:
+            photo, box = cache.photo(row)
+            return Product(photo, cache.matte(row), box)
+
+        return product
+
+
+def _texts(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {
+        "item_id": [record["item_id"] for record in records],
         "title": [record["title"] for record in records],
         "category": [record["category"] for record in records],
         "attributes": [json.dumps(record["attributes"] or {}, ensure_ascii=False) for record in records],
     }
+
+
+def _galleries(
+    records: Sequence[Mapping[str, Any]], photos: _Photos, config: IMMRConfig, clutter: ClutterBank | None
+) -> tuple[datasets.Dataset, datasets.Dataset]:
+    texts = _texts(records)
+    ids = texts["item_id"]
     normal = datasets.Dataset.from_dict(
         {**texts, "image": [record["image"] for record in records], "box": [record["box"] for record in records]},
         features=datasets.Features(_LISTING),
     )
-    composed = list(_mosaics(records, config, clutter))
+    composed = list(_mosaics(records, photos, config, clutter))
     mosaic = datasets.Dataset.from_dict(
         {
             **texts,
@@ -247,23 +298,71 @@ class _Composed(NamedTuple):
 
 
 def _mosaics(
-    records: Sequence[Mapping[str, Any]], config: IMMRConfig, clutter: ClutterBank | None
+    records: Sequence[Mapping[str, Any]], photos: _Photos, config: IMMRConfig, clutter: ClutterBank | None
 ) -> Iterator[_Composed]:
     compose = MosaicComposer(config.mosaics, clutter)
-    # No product fills more than the canvas, so photos are cached at that size.
-    photos = ImageCache(map(_photo, records), config.mosaics.size, total=len(records))
-
-    def product(row: int) -> Product:
-        photo, box = photos.photo(row)
-        return Product(photo, photos.matte(row), box)
-
+    product = photos.products(config.mosaics.size)
     categories = [record["category"] for record in records]
     for row in range(len(records)):
         rng = np.random.default_rng(np.random.SeedSequence([config.seed, _STREAMS["mosaic"], row]))
         others = draw_distractors(categories, row, config.distractors, rng)
         mosaic = compose([product(index) for index in (row, *others)], rng)
-        x0, y0, x1, y1 = mosaic.boxes[0]
-        yield _Composed(mosaic.image, mosaic.boxes[0], (x1 - x0) * (y1 - y0) / config.mosaics.size**2, others)
+        yield _Composed(mosaic.image, mosaic.boxes[0], _area(mosaic.boxes[0], config.mosaics.size), others)
+
+
+def _scene_gallery(
+    records: Sequence[Mapping[str, Any]], photos: _Photos, config: IMMRConfig, clutter: ClutterBank | None
+) -> datasets.Dataset:
+    texts, size = _texts(records), config.scenes.size
+    compose = SceneComposer(config.scenes, clutter)
+    product = photos.products(size)
+    categories = texts["category"]
+    columns: dict[str, list[Any]] = {name: [] for name in ("image", "box", "prop", "target_area", "covered")}
+    for row in range(len(records)):
+        rng = np.random.default_rng(np.random.SeedSequence([config.seed, _STREAMS[_SCENE], row]))
+        order = rng.permutation(len(records)).tolist()
+        others = [other for other in order if categories[other] != categories[row]][:_PROP_CANDIDATES]
+        scene = compose(product(row), rng, [product(other) for other in others])
+        columns["image"].append(_encode(scene.image))
+        columns["box"].append(scene.box)
+        columns["prop"].append(None if scene.prop is None else texts["item_id"][others[scene.prop]])
+        columns["target_area"].append(None if scene.box is None else _area(scene.box, size))
+        columns["covered"].append(scene.covered)
+    kinds = {"prop": datasets.Value("string"), "target_area": datasets.Value("float32")}
+    features = datasets.Features({**_LISTING, **kinds, "covered": datasets.Value("float32")})
+    return datasets.Dataset.from_dict({**texts, **columns}, features=features)
+
+
+def _scene_meta(settings: Mapping[str, Any], rows: datasets.Dataset) -> dict[str, Any]:
+    return {"config": settings, "content": content_digest([rows])}
+
+
+def _with_scenes(
+    folder: Path, config: IMMRConfig, settings: Mapping[str, Any], clutter: ClutterBank | None
+) -> IMMRBenchmark:
+    """Load a benchmark; first add the scenes if an earlier version built it, from the pictures of Normal."""
+    benchmark = load_immr(folder)
+    if benchmark.scene is not None:
+        if benchmark.meta[_SCENE]["config"] != settings:
+            raise ValueError(f"'{folder}' holds a benchmark that differs in scenes; choose another folder.")
+        return benchmark
+    records = [{**row, "attributes": json.loads(row["attributes"])} for row in benchmark.normal]
+    rows = _scene_gallery(records, _Photos(records), config, clutter)
+    partial = folder / f".partial-{_SCENE}-{os.getpid()}"
+    rows.save_to_disk(str(partial))
+    # An interrupted build may have left scenes that the metadata does not mention.
+    shutil.rmtree(folder / _SCENE, ignore_errors=True)
+    partial.rename(folder / _SCENE)
+    new_meta = folder / f".partial-{_META}-{os.getpid()}"
+    new_meta.write_text(json.dumps({**benchmark.meta, _SCENE: _scene_meta(settings, rows)}, indent=2))
+    os.replace(new_meta, folder / _META)
+    return load_immr(folder)
+
+
+def _area(box: Sequence[float], size: int) -> float:
+    """Return the area of a box as a share of a square picture."""
+    x0, y0, x1, y1 = box
+    return (x1 - x0) * (y1 - y0) / size**2
 
 
 def _queries(

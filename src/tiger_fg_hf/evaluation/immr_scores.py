@@ -21,7 +21,7 @@ from .grounding import box_mass, pointing_accuracy
 from .immr import IMMRBenchmark
 from .ranking import RelevantRanks, build_relevance, rank_relevant, retrieval_metrics
 
-GALLERIES = ("normal", "mosaic")
+GALLERIES = ("normal", "scene", "mosaic")
 TEXTS = ("own", "missing", "category", "swapped")
 METRICS = ("recall@1", "recall@5", "recall@10", "mrr", "ndcg@10")
 
@@ -55,7 +55,7 @@ class IMMRScores:
     """Scores of a model on the benchmark.
 
     Attributes:
-        galleries: scores by gallery, `"normal"` and `"mosaic"`.
+        galleries: scores by gallery, those of `GALLERIES` that the benchmark has.
         seconds_per_1k_queries: wall-clock time to embed 1,000 queries, decoding included.
         seconds_per_1k_items: the same for items of the Normal gallery with their own texts.
     """
@@ -76,7 +76,7 @@ def score_immr(
     autocast_dtype: torch.dtype | None = None,
     seed: int = 0,
 ) -> IMMRScores:
-    """Embed queries and both galleries, and rank each query's product with several texts of the items.
+    """Embed queries and all galleries, and rank each query's product with several texts of the items.
 
     The texts are those of `TEXTS`: the item's own, none, its category alone, and another product's. Every picture and
     every distinct text is encoded once; texts are exchanged after encoding.
@@ -111,6 +111,7 @@ def score_immr(
                 model, processor, benchmark, name, queries, texts, views, true_boxes, batch_size, clock
             )
             for name in GALLERIES
+            if getattr(benchmark, name) is not None
         }
     items = clock.seconds["texts"] + clock.seconds["normal"]
     return IMMRScores(

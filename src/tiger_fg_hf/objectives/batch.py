@@ -5,16 +5,17 @@ from typing import Any
 
 import torch
 
-# Tensors with one entry per distinct photo rather than per pair.
-_PER_PHOTO = ("pixel_values",)
+# Columns with one entry per distinct picture rather than per pair, and the columns that number them.
+_INDEXES = {"pixel_values": "image_index", "close_pixel_values": "close_index"}
 
 
 def select_rows(batch: Mapping[str, Any], rows: slice) -> dict[str, Any]:
-    """Return some pairs of a batch as a smaller batch, with the photos that they need.
+    """Return some pairs of a batch as a smaller batch, with the pictures that they need.
 
     Args:
         batch: output of a collator. With `image_index` `[B]`, `pixel_values` `[U, ...]` holds distinct photos;
-            otherwise it has one photo per pair. Columns that are not tensors are kept as they are.
+            otherwise it has one photo per pair. `close_index` `[B]` and `close_pixel_values` `[C, ...]` are the same
+            for close views; -1 stands for none. Columns that are not tensors are kept as they are.
         rows: the pairs to return.
 
     Example:
@@ -25,12 +26,12 @@ def select_rows(batch: Mapping[str, Any], rows: slice) -> dict[str, Any]:
 
         ```
     """
-    chosen = {
-        name: value[rows] if torch.is_tensor(value) and name not in _PER_PHOTO else value
-        for name, value in batch.items()
-    }
-    if "image_index" in batch:
-        photos, chosen["image_index"] = batch["image_index"][rows].unique(return_inverse=True)
-    else:
-        photos = rows
-    return chosen | {name: batch[name][photos] for name in _PER_PHOTO if name in batch}
+    chosen = {name: value[rows] if torch.is_tensor(value) else value for name, value in batch.items()}
+    for pictures, index in _INDEXES.items():
+        if index in batch:
+            numbers = chosen[index]
+            used, places = numbers[numbers >= 0].unique(return_inverse=True)
+            chosen[index] = numbers.masked_scatter(numbers >= 0, places)
+            if pictures in batch:
+                chosen[pictures] = batch[pictures][used]
+    return chosen

@@ -1,4 +1,4 @@
-"""`L_SDD`: queries rank the items of a batch as a frozen teacher does (TIGER-FG)."""
+"""`L_SDD`: queries rank the items of a batch as a teacher does (TIGER-FG)."""
 
 import torch
 from torch.nn import functional as F
@@ -18,7 +18,7 @@ def similarity_distillation_rows(
     all_item_embeds: torch.Tensor,
     all_teacher_item: torch.Tensor | None = None,
     all_valid: torch.Tensor | None = None,
-    temperature: float = 0.05,
+    temperature: torch.Tensor | float = 0.05,
     confidence_weighted: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Compute `KL(teacher ‖ student)` of each query's distribution over the batch's items, and each row's weight.
@@ -75,7 +75,15 @@ def similarity_distillation_rows(
 
 
 def similarity_distillation_term(context: LossContext) -> torch.Tensor | None:
-    """Compute `L_SDD` of a training step, which needs `rows` for the teacher; `None` without a teacher."""
+    """Compute `L_SDD` of a training step; `None` without a teacher.
+
+    The frozen teacher needs `rows`. With `sdd_teacher="self"`, an addition to the paper, close views teach instead:
+    the student's own similarities of queries and close views, at its own temperature and without a gradient. They
+    cost no forward pass, since `L_close` is computed from them too. Items in mosaics, which are harder to recognize,
+    then learn from the same items seen close up.
+    """
+    if context.weights.sdd_teacher == "self":
+        return _self_distillation(context)
     if context.teacher is None:
         return None
     teacher_query, teacher_item, valid = context.teacher.similarities(context.batch)
@@ -90,6 +98,26 @@ def similarity_distillation_term(context: LossContext) -> torch.Tensor | None:
         all_teacher_item=context.gather(teacher_item),
         all_valid=context.gather(valid),
         temperature=context.weights.sdd_temperature,
+        confidence_weighted=context.weights.sdd_confidence,
+    )
+    return context.rows.mean(divergence, confidence, context.gather(confidence))
+
+
+def _self_distillation(context: LossContext) -> torch.Tensor | None:
+    if "close_embeds" not in context.representations:
+        return None
+    queries, close = context.representations["query_embeds"], context.representations["close_embeds"]
+    divergence, confidence = similarity_distillation_rows(
+        queries,
+        queries,
+        close,
+        torch.ones_like(context.rows.item_ids, dtype=torch.bool),
+        context.rows,
+        context.scale,
+        all_item_embeds=context.gather(context.representations["item_embeds"]),
+        all_teacher_item=context.gather(close),
+        all_valid=torch.ones_like(context.rows.all_item_ids, dtype=torch.bool),
+        temperature=1 / context.scale.detach(),
         confidence_weighted=context.weights.sdd_confidence,
     )
     return context.rows.mean(divergence, confidence, context.gather(confidence))

@@ -63,7 +63,7 @@ class LossWeights:
         terms: the term of each loss by the name of its weight, in the order of computation.
 
     Raises:
-        ValueError: a field is negative.
+        ValueError: a number is negative.
     """
 
     terms: ClassVar[Mapping[str, Term]] = {}
@@ -73,7 +73,7 @@ class LossWeights:
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if not value >= 0:
+            if not isinstance(value, str) and not value >= 0:
                 raise ValueError(f"{field.name} must not be negative, got {value}.")
 
     def active(self) -> dict[str, float]:

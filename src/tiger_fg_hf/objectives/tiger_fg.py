@@ -12,8 +12,8 @@ from .tiger_fg_weights import TigerFGLossWeights
 class TigerFGTask(WeightedTask):
     """The losses of TIGER-FG on a [`TigerFGStudent`]; see [`TigerFGLossWeights`] for the sum.
 
-    The batch holds `item_ids` `[b]` and, as far as the losses need them, `has_box` `[b]`, `category_ids` `[b]`,
-    `attention_mask` `[b, L]` and, for the teacher, `rows` and `flipped` `[b]`.
+    The batch holds `item_ids` `[b]` and, as far as the losses need them, `boxes` `[b, 4]`, `has_box` `[b]`,
+    `category_ids` `[b]`, `attention_mask` `[b, L]` and, for the teacher, `rows` and `flipped` `[b]`.
 
     Args:
         student, weights, teacher, gather, rank: see [`WeightedTask`]; `teacher` is for `L_SRD` and `L_SDD`.

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from ..models.patch_grid import patches_in_boxes
+from .extent import extent_rows
 from .frozen_text import FrozenTextTokens
 from .region import mean_of_region, sample_region
 from .relation_distillation import relation_distillation_rows
@@ -27,6 +28,10 @@ class TigerFGStudentOutputs:
         relation_temperature: τ of `L_SRD`.
         self_relations: whether `L_SRD` includes each patch's relation to itself.
         appearance: the visual part of the item embeddings alone, `f_a` projected.
+        close: the close views of the items, for `L_close` and `L_SDD` without a frozen teacher.
+        grounding: grounding maps, for `L_grounding`.
+        extents: error of the extents, for `L_extent`.
+        joined: item embeddings of both glances, for `L_glance`.
     """
 
     mismatched: bool = True
@@ -36,6 +41,10 @@ class TigerFGStudentOutputs:
     relation_temperature: float = 0.1
     self_relations: bool = False
     appearance: bool = False
+    extents: bool = False
+    close: bool = False
+    grounding: bool = False
+    joined: bool = False
 
 
 # The part of the model that an output needs, and the losses that need the output.
@@ -43,6 +52,9 @@ _PARTS = {
     "region": ("grounding_model", "L_i2v and L_q2v"),
     "text": ("grounding_model.guided_pooling.text_match_key", "L_v2t"),
     "appearance": ("merge", "L_i2v of the appearance alone"),
+    "grounding": ("grounding_model", "L_grounding"),
+    "extents": ("extent.needs_boxes", "L_extent"),
+    "joined": ("glance_gate", "L_glance"),
 }
 
 
@@ -51,7 +63,8 @@ class TigerFGStudent(Student):
 
     Args:
         model: the model that is saved and used after training.
-        outputs: what `forward` returns; everything except `appearance` by default.
+        outputs: what `forward` returns; by default, everything except `appearance`, `extents`, `close`, `grounding`
+            and `joined`.
         frozen_text: cache of the tokens of a frozen text encoder. Without one, the encoder runs in every step.
 
     Raises:
@@ -90,6 +103,8 @@ class TigerFGStudent(Student):
         hard_attention_mask: torch.Tensor | None = None,
         boxes: torch.Tensor | None = None,
         teacher_region: torch.Tensor | None = None,
+        close_pixel_values: torch.Tensor | None = None,
+        close_index: torch.Tensor | None = None,
         **labels,
     ) -> dict[str, torch.Tensor]:
         """Compute the representations of a batch; every photo is encoded once.
@@ -105,13 +120,17 @@ class TigerFGStudent(Student):
             hard_attention_mask (`[b, K, L']`): 0 at padding.
             boxes (`[b, 4]`): target boxes, x0, y0, x1, y1 as shares of the processed photo.
             teacher_region (`[b, r, s, d_t]`): the teacher's features of the target's crop.
+            close_pixel_values (`[c, 3, s, s]`): close views.
+            close_index (`[b]`): the close view of each pair; -1 without one.
             labels: other columns of the batch, ignored.
 
         Returns:
             Representations with one row per pair: `query_embeds` and `item_embeds` `[b, D]`; as far as `outputs` asks
             for them and the batch allows, `mismatched_embeds` and `mismatched_appearance_embeds` `[b, K, D]`,
-            `appearance_embeds`, `box_embeds`, `region_embeds` and `text_embeds` `[b, D]`, `relation_divergence` `[b]`.
-            All embeddings are L2-normalized. Includes the scalar `logit_scale`.
+            `appearance_embeds`, `box_embeds`, `region_embeds`, `text_embeds`, `close_embeds` and `joined_embeds`
+            `[b, D]`, `relation_divergence` and `extent_error` `[b]`, and `grounding` `[b, h, w]`. Pairs without a
+            close view have their item embedding in `close_embeds`. All embeddings are L2-normalized. Includes the
+            scalar `logit_scale`.
         """
         model, outputs = self.model, self.outputs
         representations = {"query_embeds": model.get_query_features(query_pixel_values)}
@@ -123,6 +142,18 @@ class TigerFGStudent(Student):
         representations["item_embeds"] = item.embeds
         if outputs.appearance and item.appearance is not None:
             representations["appearance_embeds"] = self._appearance(item)
+        if outputs.close and close_pixel_values is not None and close_index is not None:
+            close = self._close_embeds(close_pixel_values, close_index, text, attention_mask)
+            # A tensor of its own, even without close views: processes must gather the same columns.
+            representations["close_embeds"] = (
+                item.embeds.clone() if close is None else torch.where((close_index >= 0)[:, None], close, item.embeds)
+            )
+
+        if outputs.joined and tokens is not None and pixel_values is not None:
+            pictures = pixel_values if image_index is None else pixel_values[image_index]
+            extent = model.find_extent(tokens, item, image_mask).detach()
+            second = model.second_glance(pictures, extent, text, attention_mask, image_mask)
+            representations["joined_embeds"] = model.join_glances(item, second, extent, image_mask).embeds
 
         # Mismatched texts reuse the vision tokens: no photo is encoded twice.
         if outputs.mismatched and hard_input_ids is not None and tokens is not None:
@@ -142,6 +173,8 @@ class TigerFGStudent(Student):
                     appearance = self._appearance(fused)
                     representations["mismatched_appearance_embeds"] = appearance.unflatten(0, (-1, texts))
 
+        if outputs.grounding and boxes is not None and text is not None and item.grounding is not None:
+            representations["grounding"] = item.grounding
         if tokens is not None and boxes is not None:
             inside = patches_in_boxes(boxes, tokens.grid)
             region = mean_of_region(tokens.patches, inside)
@@ -159,12 +192,21 @@ class TigerFGStudent(Student):
                     temperature=outputs.relation_temperature,
                     self_relations=outputs.self_relations,
                 )
+            if outputs.extents:
+                representations["extent_error"] = extent_rows(model.extent(tokens, item), boxes, inside)
         representations["logit_scale"] = model.bounded_logit_scale()
         return representations
 
     def after_step(self) -> None:
         """Clamp the temperature to its bound; gradients still pass at the bound itself."""
         self.model.clamp_logit_scale_()
+
+    def _close_embeds(self, pixel_values, index, text, attention_mask) -> torch.Tensor | None:
+        """Embed close views with the texts of their pairs; rows without one are arbitrary."""
+        if not len(pixel_values):
+            return None
+        tokens = _select_photos(self.model.encode_item_image(pixel_values), index.clamp(min=0))
+        return self.model.fuse_item(tokens, text, attention_mask).embeds
 
     def _appearance(self, output) -> torch.Tensor:
         return F.normalize(self.model.visual_projection(output.appearance), dim=-1)

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from .extent import extent_term
+from .grounding_mass import grounding_mass_term
 from .item_to_region import item_to_region_term
+from .query_to_close_view import query_to_close_view_term
+from .query_to_glances import query_to_glances_term
 from .query_to_item import query_to_item_term
 from .query_to_region import query_to_region_term
 from .region_to_text import region_to_text_term
@@ -20,8 +24,11 @@ TERMS: Mapping[str, Term] = {
     "q2v": query_to_region_term,
     "srd": relation_distillation_term,
     "sdd": similarity_distillation_term,
+    "extent": extent_term,
+    "close": query_to_close_view_term,
+    "grounding": grounding_mass_term,
+    "glance": query_to_glances_term,
 }
-_NEED_TEACHER = ("srd", "sdd")
 
 
 def _argument(default: Any, text: str) -> Any:
@@ -30,10 +37,13 @@ def _argument(default: Any, text: str) -> Any:
 
 @dataclass(frozen=True)
 class TigerFGLossWeights(LossWeights):
-    """Weights and settings of `L = q2i L_q2i + sdd L_SDD + v2t L_v2t + i2v L_i2v + srd L_SRD + q2v L_q2v`.
+    """Weights and settings of the losses, which add up to the training loss.
 
-    The paper groups `q2i` and `sdd` under λ_dual, and `v2t`, `i2v` and `srd` under λ_item; `q2v` is an addition. A
-    weight of 0 turns a loss off and saves its computation.
+    `L = q2i L_q2i + sdd L_SDD + v2t L_v2t + i2v L_i2v + srd L_SRD + q2v L_q2v + close L_close + grounding L_grounding
+    + extent L_extent + glance L_glance`
+
+    The paper groups `q2i` and `sdd` under λ_dual, and `v2t`, `i2v` and `srd` under λ_item; `q2v`, `close`,
+    `grounding`, `extent` and `glance` are additions. A weight of 0 turns a loss off and saves its computation.
 
     Three defaults depart from a literal reading of the paper:
 
@@ -44,7 +54,7 @@ class TigerFGLossWeights(LossWeights):
     | `sdd_confidence`     | `False` | `True`  | The teacher should be followed where it is right.              |
 
     Raises:
-        ValueError: a weight is negative, or a temperature is not positive.
+        ValueError: a weight is negative, a temperature is not positive, or the teacher of L_SDD is unknown.
 
     Example:
         ```python
@@ -71,13 +81,32 @@ class TigerFGLossWeights(LossWeights):
         0.0,
         "Weight of L_q2v, the contrastive loss between queries and target regions. Needs boxes. Not in the paper.",
     )
+    extent: float = _argument(
+        0.0,
+        "Weight of L_extent, which trains the extent head of a model with two glances. Needs boxes. Not in the paper.",
+    )
+    close: float = _argument(
+        0.0,
+        "Weight of L_close, the contrastive loss between queries and close views of the items. Needs --close_share. "
+        "Not in the paper.",
+    )
+    grounding: float = _argument(
+        0.0,
+        "Weight of L_grounding, which moves the grounding map into the target's box. Needs boxes and texts. Not in "
+        "the paper.",
+    )
+    glance: float = _argument(
+        0.0,
+        "Weight of L_glance, which is L_q2i with the embeddings of both glances, for a model with two glances. Items "
+        "are then prepared at full resolution. Not in the paper.",
+    )
     hard: bool = _argument(
         True, "Use item photos fused with mismatched texts as further negatives of the queries in L_q2i."
     )
     multi_positive: bool = _argument(
         False,
-        "Use other listings of the same product in a batch as further positives in L_q2i. By default they are "
-        "ignored.",
+        "Use other listings of the same product in a batch as further positives in L_q2i and L_close. By "
+        "default they are ignored.",
     )
     i2v_hard: float = _argument(1.0, "Weight of the mismatched texts within L_i2v, the paper's lambda_h.")
     i2v_appearance: bool = _argument(
@@ -94,7 +123,12 @@ class TigerFGLossWeights(LossWeights):
     srd_self_relations: bool = _argument(
         False, "Include each patch's relation to itself in L_SRD. Paper, read literally: true."
     )
-    sdd_temperature: float = _argument(0.05, "Temperature of the teacher's similarities in L_SDD.")
+    sdd_teacher: Literal["frozen", "self"] = _argument(
+        "frozen",
+        "Teacher of L_SDD: a frozen vision encoder, or the student itself, which knows the items from their close "
+        "views. 'self' needs --close_share and is not in the paper.",
+    )
+    sdd_temperature: float = _argument(0.05, "Temperature of the frozen teacher's similarities in L_SDD.")
     sdd_confidence: bool = _argument(
         True, "Weight each row of L_SDD by the teacher's probability of the true item. Paper, read literally: false."
     )
@@ -104,14 +138,18 @@ class TigerFGLossWeights(LossWeights):
         for name in ("srd_temperature", "sdd_temperature"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
+        if self.sdd_teacher not in ("frozen", "self"):
+            raise ValueError(f"sdd_teacher must be 'frozen' or 'self', got {self.sdd_teacher!r}.")
 
     def active(self, *, has_teacher: bool = True) -> dict[str, float]:
         """Return the weights of the losses that are on, in the order of computation.
 
         Args:
-            has_teacher: whether a frozen teacher is given; without one, `srd` and `sdd` are left out.
+            has_teacher: whether a frozen teacher is given; without one, `srd` is left out, and so is `sdd` unless the
+                student teaches itself.
         """
-        return {name: weight for name, weight in super().active().items() if has_teacher or name not in _NEED_TEACHER}
+        need_teacher = ("srd",) if self.sdd_teacher == "self" else ("srd", "sdd")
+        return {name: weight for name, weight in super().active().items() if has_teacher or name not in need_teacher}
 
     @property
     def needs_teacher(self) -> bool:
@@ -128,4 +166,8 @@ class TigerFGLossWeights(LossWeights):
             relation_temperature=self.srd_temperature,
             self_relations=self.srd_self_relations,
             appearance=bool(self.i2v and self.i2v_appearance),
+            extents=bool(self.extent),
+            close=bool(self.close or (self.sdd and self.sdd_teacher == "self")),
+            grounding=bool(self.grounding),
+            joined=bool(self.glance),
         )

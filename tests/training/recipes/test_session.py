@@ -118,11 +118,12 @@ def test_a_run_describes_what_it_learns_from(train, capsys):
     assert "teacher: none" in lines
 
 
-def describe(catalog, losses=None, **model) -> list[str]:
+def describe(catalog, losses=None, data=None, **model) -> list[str]:
     losses = losses or TigerFGLossWeights()
-    data = TigerFGDataArguments(num_workers=0)
-    hard_texts = losses.student_outputs().mismatched
-    pairs = build_pairs(catalog, data, image_size=32, seed=0, hard_texts=hard_texts)
+    data = TigerFGDataArguments(num_workers=0, **(data or {}))
+    outputs = losses.student_outputs()
+    needed = {"hard_texts": outputs.mismatched, "close_views": outputs.close}
+    pairs = build_pairs(catalog, data, image_size=32, seed=0, **needed)
     return describe_training(TigerFGModelArguments(**model), losses, pairs)
 
 
@@ -155,6 +156,32 @@ def test_losses_that_the_catalog_leaves_out_are_named(catalog_folder):
     lines = describe(bare, vision="v", text="t")
     assert "left out: v2t (the catalog has no texts)" in lines
     assert "left out: mismatched texts (the catalog has no texts of other categories)" in lines
+
+
+def test_losses_on_close_views_say_what_they_lack(catalog_folder):
+    catalog = load_catalog(catalog_folder).select(range(4))
+    losses = TigerFGLossWeights(v2t=0.0, i2v=0.0, srd=0.0, close=0.5, sdd_teacher="self")
+    lines = describe(catalog, losses, {"mosaic_share": 0.5, "close_share": 0.5})
+    assert lines[1:] == ["losses: q2i 1, sdd 1, close 0.5", "teacher of sdd: the student itself, from close views"]
+    for data, reason in (
+        ({"mosaic_share": 0.5}, "--close_share 0"),
+        ({"close_share": 0.5}, "--mosaic_share 0: close views show items of mosaics"),
+    ):
+        lines = describe(catalog, losses, data)
+        assert lines[1:] == ["losses: q2i 1", f"left out: sdd ({reason})", f"left out: close ({reason})"]
+    frozen = TigerFGLossWeights(v2t=0.0, i2v=0.0, srd=0.0, close=0.5)
+    lines = describe(catalog, frozen, {"mosaic_share": 0.5}, vision="v", text="t")
+    assert "losses: q2i 1, sdd 1" in lines
+    assert "left out: close (--close_share 0)" in lines
+
+
+def test_grounding_needs_boxes_and_texts(catalog_folder):
+    catalog = load_catalog(catalog_folder).select(range(4))
+    losses = TigerFGLossWeights(v2t=0.0, i2v=0.0, srd=0.0, sdd=0.0, hard=False, grounding=0.5)
+    assert "losses: q2i 1, grounding 0.5" in describe(catalog, losses)
+    bare = catalog.select_columns(["item_id", "image", "box"])
+    assert "left out: grounding (the catalog has no texts)" in describe(bare, losses)
+    assert "left out: grounding (the catalog has no boxes)" in describe(catalog.remove_columns("box"), losses)
 
 
 def test_connectors_without_two_streams_leave_a_loss_out():

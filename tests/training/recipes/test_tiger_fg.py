@@ -13,6 +13,16 @@ from tiger_fg_hf import TigerFGItemModel, TigerFGModel, TigerFGProcessor, TigerF
 from tiger_fg_hf.objectives.tiger_fg import TigerFGTask
 from tiger_fg_hf.training.checkpoint import checkpoint_steps
 
+# Mosaics with close views, and every loss that uses them.
+CLOSE_VIEWS = {
+    "mosaic_share": 0.75,
+    "close_share": 0.8,
+    "close_size": 16,
+    "close": 1.0,
+    "sdd_teacher": "self",
+    "grounding": 0.5,
+}
+
 
 @pytest.fixture
 def train(fresh_accelerate, catalog_folder, tmp_path):
@@ -120,8 +130,9 @@ def test_trains_on_the_drawn_catalog(train, tmp_path):
         {},
         {"num_workers": 2, "gradient_accumulation_steps": 2, "mixed_precision": "bf16", "log_every": 3},
         {"grad_cache_chunk": 3, "ema_decay": 0.8, "layer_decay": 0.7},
+        CLOSE_VIEWS | {"num_workers": 2, "grad_cache_chunk": 3},
     ],
-    ids=["plain", "workers-accumulation-bf16", "chunks-average-layers"],
+    ids=["plain", "workers-accumulation-bf16", "chunks-average-layers", "close-views"],
 )
 def test_resumed_run_equals_an_uninterrupted_one(train, stop_after, tmp_path, changes):
     """Weights are equal bit for bit, with dropout, although the run had gone on after its checkpoint."""
@@ -147,6 +158,20 @@ def test_workers_do_not_change_a_run(train, tmp_path):
     train(tmp_path / "two", num_workers=2)
     train(tmp_path / "none")
     assert_equal_weights(final_weights(tmp_path / "two"), final_weights(tmp_path / "none"))
+
+
+def test_close_views_are_learned_from(train, tmp_path):
+    """With any number of workers. The data of the other losses stay the same."""
+    options = CLOSE_VIEWS | {"log_every": 1, "max_steps": 2, "model_config": MODEL | NO_DROPOUT}
+    train(tmp_path / "close", num_workers=2, **options)
+    train(tmp_path / "none", **options)
+    train(tmp_path / "plain", **options | {"close_share": 0.0})
+    assert_equal_weights(final_weights(tmp_path / "close"), final_weights(tmp_path / "none"))
+    close, plain = read_history(tmp_path / "close"), read_history(tmp_path / "plain")
+    assert close[0].keys() - plain[0].keys() == {"train/close", "train/sdd"}
+    for name in ("train/q2i", "train/i2v", "train/v2t", "train/grounding"):
+        assert close[0][name] == plain[0][name]
+    assert close[1]["train/q2i"] != plain[1]["train/q2i"]
 
 
 def test_frozen_text_encoder_stays_as_it_is(train, tmp_path):
@@ -175,6 +200,11 @@ def test_frozen_text_encoder_stays_as_it_is(train, tmp_path):
             "grad_cache_chunk: 0 in the checkpoint, 4 now, ema_decay: 0.0 in the checkpoint, 0.9 now",
         ),
         ({"num_hard_texts": 0}, "num_hard_texts: 1 in the checkpoint, 0 now"),
+        (
+            {"close_share": 0.5, "close_size": 24, "sdd_teacher": "self"},
+            "close_share: 0.0 in the checkpoint, 0.5 now, close_size: 112 in the checkpoint, 24 now, "
+            "sdd_teacher: 'frozen' in the checkpoint, 'self' now",
+        ),
         ({"seed": 3, "max_steps": 9}, "seed: 0 in the checkpoint, 3 now, max_steps: 8 in the checkpoint, 9 now"),
     ],
 )
@@ -324,3 +354,26 @@ def test_missing_tracker_is_an_error_before_anything_is_read(train, monkeypatch,
     monkeypatch.setattr("tiger_fg_hf.training.loop.is_wandb_available", lambda: False)
     with pytest.raises(ImportError, match=r"--tracker wandb needs the package 'wandb': pip install .*\[wandb\]"):
         train(tmp_path, tracker="wandb", data="no/such/catalog")
+
+
+def test_a_model_that_looks_twice_trains_box_and_gate(train, stop_after, tmp_path):
+    """After an interruption as in one go."""
+    changes = {
+        "model_config": MODEL | {"num_glances": 2, "glance_size": 16},
+        "mosaic_share": 0.5,
+        "extent": 1.0,
+        "glance": 1.0,
+        "save_every": 4,
+    }
+    train(tmp_path / "whole", **changes)
+    history = read_history(tmp_path / "whole")
+    assert all(math.isfinite(history[-1][f"train/{name}"]) for name in ("extent", "glance"))
+    model = TigerFGModel.from_pretrained(tmp_path / "whole")
+    assert model.glance_gate.weight.any()
+    assert model.config.first_glance_size == 32
+    assert TigerFGProcessor.from_pretrained(tmp_path / "whole").item_size == {"height": 64, "width": 64}
+    stop_after(4)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "resumed", **changes)
+    train(tmp_path / "resumed", resume="auto", **changes)
+    assert_equal_weights(final_weights(tmp_path / "resumed"), final_weights(tmp_path / "whole"))

@@ -1,15 +1,25 @@
 """Arguments become model, processor and pairs."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
+from PIL import Image
 from tiny import VISION, tiny_model
 from tiny_training import MODEL
 
 from tiger_fg_hf import load_catalog
+from tiger_fg_hf.data.close_views import CloseViewConfig
 from tiger_fg_hf.models.encoders_tiger_fg import backbone_from_pretrained
 from tiger_fg_hf.training.recipes.catalogs import build_eval_catalog
 from tiger_fg_hf.training.recipes.tiger_fg.arguments import TigerFGDataArguments, TigerFGModelArguments
-from tiger_fg_hf.training.recipes.tiger_fg.build import build_model_and_processor, build_pairs, query_side
+from tiger_fg_hf.training.recipes.tiger_fg.build import (
+    build_collator,
+    build_model_and_processor,
+    build_pairs,
+    query_side,
+)
 
 
 @pytest.fixture
@@ -26,6 +36,20 @@ def test_model_from_scratch(catalog):
     assert model.config.text_config.pad_token_id == processor.tokenizer.pad_token_id
     assert dict(processor.image_processor.size) == {"height": 48, "width": 48}
     assert processor.max_length == 20
+
+
+def test_a_model_that_looks_twice_gets_larger_pictures(catalog):
+    config = MODEL | {"num_glances": 2, "glance_size": 24}
+    arguments = TigerFGModelArguments(model_config=config, vocab_size=420, image_size=48)
+    model, processor = build_model_and_processor(arguments, catalog)
+    assert (model.config.first_glance_size, processor.glance_scale) == (48, 2)
+    white = processor.image_processor(Image.new("RGB", (9, 9), "white"), return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(torch.tensor(model.config.glance_padding), white[0, :, 0, 0])
+    item = processor(images=[catalog[0]["image"]], text="mug", return_tensors="pt")
+    assert item["pixel_values"].shape == (1, 3, 96, 96)
+    output = model.eval().get_item_features(**item)
+    assert output.shape == (1, model.config.projection_dim)
+    assert build_model_and_processor(TigerFGModelArguments(model_config=MODEL), catalog)[1].glance_scale is None
 
 
 def test_text_encoder_of_a_config_has_a_default(catalog):
@@ -96,6 +120,24 @@ def test_a_catalog_without_texts_to_tell_apart_trains_without_them(catalog, capl
         assert "mismatched texts are left out" in caplog.text
     pairs = build_pairs(catalog, TigerFGDataArguments(num_hard_texts=2), image_size=32, seed=0, hard_texts=True)
     assert len(pairs[3]["hard_texts"]) == 2
+
+
+def test_close_views_are_made_if_a_loss_uses_them(catalog):
+    """They need mosaics and a share, and the collator resizes them to their size."""
+    settings = {"close_size": 24, "close_plain_share": 0.25, "close_jitter": 0.1}
+    data = TigerFGDataArguments(mosaic_share=0.5, close_share=0.75, **settings)
+    build = partial(build_pairs, catalog, image_size=32, seed=0)
+    pairs = build(data, close_views=True)
+    assert pairs.close_views.config == CloseViewConfig(share=0.75, plain_share=0.25, jitter=0.1, size=24)
+    assert build_collator(None, pairs).close_size == 24
+    for other, close_views in (
+        (data, False),
+        (replace(data, close_share=0.0), True),
+        (replace(data, mosaic_share=0), True),
+    ):
+        pairs = build(other, close_views=close_views)
+        assert pairs.close_views is None
+        assert build_collator(None, pairs).close_size is None
 
 
 @pytest.mark.parametrize(

@@ -255,5 +255,8 @@ def _checked_cloth(size: int, rng: np.random.Generator) -> Backdrop:
 STUDIO: tuple[BackdropDrawer, ...] = (_white, _sweep, _pastel, _shelf)
 #: Backdrops of cluttered listings.
 ROOMS: tuple[BackdropDrawer, ...] = (_living_room, _kitchen, _marble, _plaster, _rug, _brick)
+#: Those of both, plain white and the framed rug aside, that a product can stand in front of, and lie on.
+STANDING: tuple[BackdropDrawer, ...] = (_sweep, _pastel, _shelf, _living_room, _kitchen, _plaster, _brick)
+LYING: tuple[BackdropDrawer, ...] = (_sweep, _marble)
 #: Backdrops of query pictures.
 SNAPSHOTS: tuple[BackdropDrawer, ...] = (_desk, _carpet, _bedsheet, _grass, _pavement, _blurred_room, _checked_cloth)

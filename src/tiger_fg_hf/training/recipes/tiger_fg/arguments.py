@@ -47,7 +47,7 @@ class TigerFGModelArguments(ArgumentGroup):
     teacher: str | None = argument(
         None,
         "Frozen vision encoder that teaches the losses srd and sdd. Defaults to the encoder of --vision as it was "
-        "before training. Without either, both losses are left out.",
+        "before training. Without either, srd is left out, and so is sdd unless --sdd_teacher is self.",
     )
     freeze_text: bool = argument(False, "Freeze the text encoder.")
     freeze_stem: int = argument(0, "Freeze the embeddings and this many first layers of the vision encoders.")
@@ -99,6 +99,34 @@ class MosaicArguments(ArgumentGroup):
 
 
 @dataclass
+class CloseViewArguments(ArgumentGroup):
+    """How items in mosaics are shown once more, close up, to the losses that use it."""
+
+    _argument_group_name = "Close views"
+
+    close_share: float = argument(
+        0.0,
+        "Share of the pairs in mosaics whose item is shown once more, small and alone, for --close and --sdd_teacher "
+        "self.",
+    )
+    close_size: int = argument(112, "Height and width in pixels that close views are resized to.")
+    close_plain_share: float = argument(
+        0.5, "Share of the close views that are the plain listing photo; the others are crops of the mosaic."
+    )
+    close_jitter: float = argument(
+        0.15, "Largest shift of each side of such a crop, as a share of the product's width or height."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share(self, "close_share")
+        check_share(self, "close_plain_share")
+        check_at_least(self, "close_size", 16)
+        if not 0.0 <= self.close_jitter < 0.5:
+            raise ValueError(f"--close_jitter must lie in [0, 0.5), got {self.close_jitter}.")
+
+
+@dataclass
 class BatchArguments(ArgumentGroup):
     """Which rows and texts meet in a batch."""
 
@@ -117,7 +145,9 @@ class BatchArguments(ArgumentGroup):
 
 
 @dataclass
-class TigerFGDataArguments(BatchArguments, MosaicArguments, QuerySynthesisArguments, CatalogArguments):
+class TigerFGDataArguments(
+    BatchArguments, CloseViewArguments, MosaicArguments, QuerySynthesisArguments, CatalogArguments
+):
     """Everything that determines the training pairs."""
 
     _argument_group_name = "Data"

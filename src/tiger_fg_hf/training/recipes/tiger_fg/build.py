@@ -12,9 +12,11 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from ....catalog.fingerprint import catalog_fingerprint
 from ....data.catalog_photos import CatalogPhotos
+from ....data.close_views import CloseViewConfig, CloseViewMaker
 from ....data.clutter import open_clutter
 from ....data.mosaic import MosaicComposer, MosaicConfig
 from ....data.query_synthesis import QuerySynthesisConfig, QuerySynthesizer
+from ....data.tiger_fg_collator import TigerFGCollator
 from ....data.tiger_fg_pairs import ItemAugmentation, TigerFGPairDataset
 from ....models.configuration_tiger_fg import TigerFGConfig
 from ....models.encoders_tiger_fg import backbone_from_pretrained
@@ -71,6 +73,7 @@ def build_pairs(
     query_size: int | None = None,
     seed: int,
     hard_texts: bool = False,
+    close_views: bool = False,
 ) -> TigerFGPairDataset:
     """Build the training pairs, with synthesized queries or the catalog's own in varied light and quality.
 
@@ -81,12 +84,22 @@ def build_pairs(
         query_size: Side of synthesized queries in pixels; `image_size` by default.
         seed: Seed of the pairs.
         hard_texts: Whether the losses use mismatched texts.
+        close_views: Whether the losses use close views.
     """
-    mosaic = None
+    mosaic = close = None
     if data.mosaic_share:
         smallest, largest = data.mosaic_area
         config = MosaicConfig(size=image_size, area=(smallest, largest), overlay_probability=data.mosaic_overlays)
         mosaic = MosaicComposer(config, open_clutter(data.clutter, "item", size=image_size))
+        if close_views and data.close_share:
+            close = CloseViewMaker(
+                CloseViewConfig(
+                    share=data.close_share,
+                    plain_share=data.close_plain_share,
+                    jitter=data.close_jitter,
+                    size=data.close_size,
+                )
+            )
     pairs = TigerFGPairDataset(
         catalog,
         build_synthesizer(data.clutter, size=query_size or image_size, difficulty=data.query_difficulty),
@@ -96,6 +109,7 @@ def build_pairs(
         cache_decoded=data.cache_decoded,
         cache_max_side=max(max(image_size, query_size or 0) * 3 // 2, 96),
         mosaic=mosaic,
+        close_views=close,
     )
     if hard_texts and data.num_hard_texts:
         if pairs.texts.has_contrast:
@@ -103,6 +117,14 @@ def build_pairs(
         else:
             logger.warning("The catalog has no texts of other categories: mismatched texts are left out.")
     return pairs
+
+
+def build_collator(
+    processor: TigerFGProcessor, pairs: TigerFGPairDataset, *, full_size: bool = False
+) -> TigerFGCollator:
+    """Build the collator of pairs, with close views if the pairs have them; see `TigerFGCollator` for `full_size`."""
+    maker = pairs.close_views
+    return TigerFGCollator(processor, close_size=None if maker is None else maker.config.size, full_size=full_size)
 
 
 def build_sampling(
@@ -221,12 +243,16 @@ def build_model_and_processor(
             **(pixel_statistics(model.vision) if model.vision else {}),
         )
         side = model.query_image_size
+        looks_twice = config.get("num_glances") == 2
+        if looks_twice:
+            config = {"first_glance_size": model.image_size, "glance_padding": _padding(image_processor), **config}
         processor = TigerFGProcessor(
             image_processor,
             tokenizer,
             max_length=model.max_text_length,
             query_size=None if side is None else {"height": side, "width": side},
             columns=columns,
+            glance_scale=2 if looks_twice else None,
         )
         if model.vision and model.text:
             network = TigerFGModel.from_backbones(
@@ -239,6 +265,12 @@ def build_model_and_processor(
     if model.gradient_checkpointing:
         network.gradient_checkpointing_enable()
     return network, processor
+
+
+def _padding(images: TigerFGImageProcessorPil) -> list[float]:
+    """Return the color of padding as it is in `pixel_values`."""
+    statistics = zip(images.pad_color, images.image_mean, images.image_std, strict=True)
+    return [(color * images.rescale_factor - mean) / std for color, mean, std in statistics]
 
 
 def _check_against_checkpoint(model: TigerFGModelArguments, processor: TigerFGProcessor) -> None:

@@ -5,7 +5,8 @@ from ....objectives.tiger_fg_weights import TigerFGLossWeights
 from ..session import describe_losses
 from .arguments import TigerFGModelArguments
 
-_NEED_BOXES = ("v2t", "i2v", "q2v", "srd")
+_NEED_BOXES = ("v2t", "i2v", "q2v", "srd", "grounding")
+_NEED_TEXTS = ("v2t", "grounding")
 
 
 def describe_training(
@@ -27,6 +28,7 @@ def describe_training(
         f"rows: {content}",
         *describe_losses(losses.active(), left_out_losses(model, losses, pairs, counts)),
         *([_describe_teacher(model)] if losses.needs_teacher else []),
+        *(["teacher of sdd: the student itself, from close views"] if _teaches_itself(losses, pairs) else []),
     ]
 
 
@@ -57,8 +59,12 @@ def left_out_losses(
     # Mosaics record where they place their products.
     if not counts["box"] and pairs.mosaic is None:
         reasons |= dict.fromkeys([name for name in _NEED_BOXES if name in active], "the catalog has no boxes")
-    if "v2t" in active and not counts["text"]:
-        reasons["v2t"] = "the catalog has no texts"
+    if not counts["text"]:
+        reasons |= dict.fromkeys([name for name in _NEED_TEXTS if name in active], "the catalog has no texts")
+    if pairs.close_views is None:
+        reason = "--mosaic_share 0: close views show items of mosaics" if pairs.mosaic is None else "--close_share 0"
+        needing = {"close": True, "sdd": losses.sdd_teacher == "self"}
+        reasons |= dict.fromkeys([name for name in active if needing.get(name)], reason)
     if model.teacher_source is None:
         taught = [name for name in active if name not in losses.active(has_teacher=False)]
         reasons |= dict.fromkeys(taught, "no teacher: give --teacher or --vision")
@@ -68,6 +74,10 @@ def left_out_losses(
     elif "i2v" in active and losses.i2v_hard and not counts["category"]:
         reasons["mismatched texts of i2v"] = "the catalog has no categories"
     return reasons
+
+
+def _teaches_itself(losses: TigerFGLossWeights, pairs: TigerFGPairDataset) -> bool:
+    return "sdd" in losses.active() and losses.sdd_teacher == "self" and pairs.close_views is not None
 
 
 def _describe_teacher(model: TigerFGModelArguments) -> str:

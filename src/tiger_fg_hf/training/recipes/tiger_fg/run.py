@@ -15,7 +15,6 @@ from torch import nn
 
 from ....catalog.records import CatalogRecords, has_every_query
 from ....data.catalog_queries import synthesize_queries
-from ....data.tiger_fg_collator import TigerFGCollator
 from ....evaluation.retrieval import evaluate_retrieval
 from ....objectives.tiger_fg import TigerFGTask
 from ...launch import start_cpu_processes
@@ -26,6 +25,7 @@ from ..session import Evaluate, RunPlan, run_plan
 from .arguments import TigerFGDataArguments, parse_tiger_fg_arguments
 from .build import (
     build_catalog,
+    build_collator,
     build_model_and_processor,
     build_pairs,
     build_sampling,
@@ -54,13 +54,15 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     model, processor = build_model_and_processor(model_args, rows, columns=data.column_mapping)
     catalog = check_training_rows(accelerator, rows, data, processor)
     image_size = processor.image_processor.size["height"]
+    full_size = losses.student_outputs().joined
     pairs = build_pairs(
         catalog.rows,
         data,
-        image_size=image_size,
+        image_size=processor.item_size["height"] if full_size else image_size,
         query_size=query_side(processor),
         seed=args.seed,
         hard_texts=losses.student_outputs().mismatched,
+        close_views=losses.student_outputs().close,
     )
     with accelerator.main_process_first():
         folder = data.feature_cache or Path(args.output_dir, "teacher")
@@ -77,7 +79,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         student=build_student(model, losses, freeze_text=model_args.freeze_text),
         processor=processor,
         pairs=pairs,
-        collator=TigerFGCollator(processor),
+        collator=build_collator(processor, pairs, full_size=full_size),
         make_task=partial(TigerFGTask, weights=losses, teacher=teacher),
         description=describe_training(model_args, losses, pairs),
         save=save,
