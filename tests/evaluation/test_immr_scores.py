@@ -51,6 +51,18 @@ def test_ranks_are_those_of_the_retrieval_evaluation(small, text, query_size, mo
             assert scores.galleries[gallery].pointing_chance == pytest.approx(expected.pointing_chance)
 
 
+def test_a_model_with_two_glances_is_scored_with_both(small):
+    benchmark = small[0]
+    model, processor = random_model(drawn_products(12), num_glances=2, glance_size=16)
+    assert processor.item_size["height"] == 2 * processor.image_processor.size["height"]
+    scores = score_immr(model, processor, benchmark, batch_size=5)
+    for text in ("own", "swapped"):
+        expected = retrieve((benchmark, model, processor), "mosaic", text_views(benchmark, processor, seed=0)[text])
+        found = query_metrics(benchmark, scores.galleries["mosaic"], text)
+        for name, values in found.items():
+            np.testing.assert_allclose(values, expected.per_query[name], err_msg=name)
+
+
 def test_maps_and_first_items(small):
     benchmark, model, processor = small
     scores = score_immr(model, processor, benchmark)

@@ -222,9 +222,10 @@ def _score_gallery(
             ]
             if true_boxes:
                 pictures = [crop_to_box(picture, box) for picture, box in zip(pictures, batch["box"], strict=True)]
-            pixels = processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
-            tokens = model.encode_item_image(pixels.to(model.device))
-            own = model.fuse_item(tokens, *texts.batch([views["own"][row] for row in rows]))
+            pixels = processor.image_processor(pictures, size=processor.item_size, return_tensors="pt")["pixel_values"]
+            pixels = pixels.to(model.device)
+            tokens = model.encode_item_image(pixels)
+            own = _embed_items(model, pixels, tokens, *texts.batch([views["own"][row] for row in rows]))
             embeds["own"].append(own.embeds.float().cpu())
         if own.grounding is not None and not true_boxes:
             groundings.append(own.grounding.float().cpu())
@@ -234,7 +235,7 @@ def _score_gallery(
                 for picture, box in zip(pictures, batch["box"], strict=True)
             ]
         for view in set(views) - {"own"}:
-            output = model.fuse_item(tokens, *texts.batch([views[view][row] for row in rows]))
+            output = _embed_items(model, pixels, tokens, *texts.batch([views[view][row] for row in rows]))
             embeds[view].append(output.embeds.float().cpu())
 
     relevance = build_relevance(benchmark.queries["item_id"], gallery["item_id"])
@@ -246,6 +247,12 @@ def _score_gallery(
         best=_best(queries, items["own"]),
         **_score_groundings(groundings, boxes),
     )
+
+
+def _embed_items(model: Any, pixels: torch.Tensor, tokens: Any, text: Any, mask: torch.Tensor | None) -> Any:
+    """Run the item tower on pictures and texts that are encoded already, with as many glances as the model has."""
+    output = model.fuse_item(tokens, text, mask)
+    return output if model.config.num_glances == 1 else model.look_again(pixels, tokens, output, text, mask, None)
 
 
 def _best(queries: torch.Tensor, items: torch.Tensor) -> np.ndarray:

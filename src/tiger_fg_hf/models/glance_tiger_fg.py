@@ -245,7 +245,7 @@ class SecondGlance:
         joined = {"embeds": embeds, "extent": extent, "first_embeds": first.embeds, "glance_embeds": glance_embeds}
         return TigerFGItemOutput(**{**first, **joined})
 
-    def _look_again(
+    def look_again(
         self,
         pixel_values: torch.Tensor,
         vision_tokens: TigerFGVisionTokens,

@@ -165,4 +165,4 @@ class ItemTower(SecondGlance):
         output = self.fuse_item(tokens, text, attention_mask, image_mask, **kwargs)
         if self.config.num_glances == 1 or tokens is None:
             return output
-        return self._look_again(pixel_values, tokens, output, text, attention_mask, image_mask, **kwargs)
+        return self.look_again(pixel_values, tokens, output, text, attention_mask, image_mask, **kwargs)
