@@ -120,6 +120,8 @@ class IMMR(Benchmark):
     ) -> tuple[TigerFGModel, dict[str, float]]:
         """Train a model in place."""
         setup, system, weights = self.setup, run.system, self._weights(run)
+        if weights.glance:  # it needs pictures at the size of the second glance, which the pairs here do not have
+            raise ValueError("--glance: not trained here; train with examples/train.py, then use --evaluate")
         frozen = freeze(model, text=setup.model.freeze_text or not system.reads_text, stem=setup.model.freeze_stem)
         student = build_student(model, weights, freeze_text=setup.model.freeze_text and system.reads_text)
         encoder = _weights_digest(model.text_model)
