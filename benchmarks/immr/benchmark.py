@@ -42,7 +42,15 @@ from .arguments import IMMRSetup, parse_immr_setup
 from .cases import draw_mosaic_cases
 from .data import IMMRData
 from .results import IMMRResult
-from .scored import IMMRScored, cost_section, grounding_cell, grounding_section, robustness_section
+from .scored import (
+    MEASURES,
+    IMMRScored,
+    cost_section,
+    glance_section,
+    grounding_cell,
+    grounding_section,
+    robustness_section,
+)
 from .systems import ABLATIONS, IMMR_SYSTEMS, OURS, IMMRSystem
 
 
@@ -107,21 +115,23 @@ class IMMR(Benchmark):
             "teacher": (model.teacher or model.vision) if weights.needs_teacher else None,
             "mosaics": system.mosaics,
             "true_boxes": system.true_boxes,
+            "mosaic_size": self.data.mosaic_size,
             "scenes": self.data.benchmark(run.benchmark).meta["scene"]["content"],
         }
 
     def start(self, run: Run) -> tuple[TigerFGModel, TigerFGProcessor]:
         """Return the untrained model and its processor."""
         model, processor = build_model_and_processor(self.setup.model, self.data.training)
-        return run.system.start(model), processor
+        model = run.system.start(model)
+        if model.config.num_glances == 1:
+            processor.glance_scale = None
+        return model, processor
 
     def train(
         self, run: Run, args: Any, accelerator: Any, model: Any, processor: Any, settings: dict[str, Any]
     ) -> tuple[TigerFGModel, dict[str, float]]:
         """Train a model in place."""
         setup, system, weights = self.setup, run.system, self._weights(run)
-        if weights.glance:  # it needs pictures at the size of the second glance, which the pairs here do not have
-            raise ValueError("--glance: not trained here; train with examples/train.py, then use --evaluate")
         frozen = freeze(model, text=setup.model.freeze_text or not system.reads_text, stem=setup.model.freeze_stem)
         student = build_student(model, weights, freeze_text=setup.model.freeze_text and system.reads_text)
         encoder = _weights_digest(model.text_model)
@@ -140,7 +150,7 @@ class IMMR(Benchmark):
             accelerator,
             student,
             pairs,
-            build_collator(processor, pairs),
+            build_collator(processor, pairs, full_size=bool(weights.glance)),
             args,
             partial(TigerFGTask, weights=weights, teacher=self._teacher() if weights.needs_teacher else None),
             num_workers=setup.data.num_workers,
@@ -201,8 +211,8 @@ class IMMR(Benchmark):
         return f"Chance is {100 / items:.2g} for Recall@1 and {100 * min(10, items) / items:.2g} for Recall@10."
 
     def after_differences(self, systems: Mapping[str, IMMRScored]) -> list[str]:
-        """Return the sections about grounding and robustness."""
-        return [*grounding_section(systems), *robustness_section(systems)]
+        """Return the sections about grounding, glances and robustness."""
+        return [*grounding_section(systems), *glance_section(systems), *robustness_section(systems)]
 
     def cost_text(self, systems: Mapping[str, IMMRScored]) -> str:
         """Return the table of parameters, operations and times."""
@@ -211,8 +221,8 @@ class IMMR(Benchmark):
     def ablation_columns(self) -> Columns:
         """Return grounding in mosaics."""
         return {
-            "pointing, Mosaic": partial(grounding_cell, gallery="mosaic", measure="pointing"),
-            "box mass, Mosaic": partial(grounding_cell, gallery="mosaic", measure="mass"),
+            f"{label}, Mosaic": partial(grounding_cell, gallery="mosaic", measure=measure)
+            for measure, label in MEASURES.items()
         }
 
     def closing_sections(self, ours: IMMRScored, folder: Path) -> list[str]:

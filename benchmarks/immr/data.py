@@ -101,6 +101,12 @@ class IMMRData(BenchmarkData[IMMRBenchmark]):
         """Load a benchmark."""
         return load_immr(folder)
 
+    @property
+    def mosaic_size(self) -> int:
+        """Side in pixels of the mosaics in training, the same for every system."""
+        scale = 2 if self.setup.losses.glance else 1
+        return scale * self.setup.model.image_size
+
     def arguments(self, *, mosaics: bool) -> TigerFGDataArguments:
         """Return the data arguments of systems with or without mosaics."""
         return self.setup.data if mosaics else replace(self.setup.data, mosaic_share=0.0)
@@ -115,7 +121,7 @@ class IMMRData(BenchmarkData[IMMRBenchmark]):
         pairs = build_pairs(
             self.training,
             data,
-            image_size=self.setup.model.image_size,
+            image_size=self.mosaic_size,
             query_size=self.setup.model.query_image_size,
             seed=seed,
             hard_texts=hard_texts,

@@ -13,6 +13,7 @@ from tiger_fg_hf.evaluation.immr_scores import GalleryScores, IMMRScores
 from ..harness.results import Result
 
 _GROUNDING = "grounding.npz"
+_MEASURES = ("pointing", "mass", "extent")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,9 @@ def _gallery_to_json(scores: GalleryScores) -> dict[str, Any]:
         for view, above in scores.above.items()
     }
     data: dict[str, Any] = {"ranks": ranks, "best": scores.best.tolist()}
-    for name in ("pointing", "mass"):
+    if scores.boxes is not None:
+        data["boxes"] = scores.boxes.round(4).tolist()
+    for name in _MEASURES:
         values = getattr(scores, name)
         if values is not None:
             data[name] = [None if np.isnan(value) else round(value, 5) for value in values.tolist()]
@@ -78,7 +81,9 @@ def _gallery_from_json(data: Mapping[str, Any], grounding: np.ndarray | None) ->
         for row, value in ranks["tied"].items():
             tied[view][int(row)] = value
     measured: dict[str, Any] = {}
-    for name in ("pointing", "mass"):
+    if "boxes" in data:
+        measured["boxes"] = np.array(data["boxes"], np.float32)
+    for name in _MEASURES:
         if name in data:
             measured[name] = np.array(data[name], np.float64)  # None becomes NaN
             measured[f"{name}_chance"] = data[f"{name}_chance"]

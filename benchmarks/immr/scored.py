@@ -7,7 +7,7 @@ import numpy as np
 
 from tiger_fg_hf.evaluation.bootstrap import BootstrapInterval, bootstrap_interval
 from tiger_fg_hf.evaluation.immr import IMMRBenchmark
-from tiger_fg_hf.evaluation.immr_scores import GALLERIES, METRICS, TEXTS, query_metrics
+from tiger_fg_hf.evaluation.immr_scores import GALLERIES, GLANCES, METRICS, TEXTS, query_metrics
 
 from ..harness.scored import Scored
 from ..harness.tables import gflops_of, interval_text, minutes_text, parameters_of, systems_table
@@ -21,6 +21,8 @@ _TEXT_LABELS = {
     "category": "category only",
     "swapped": "another product's",
 }
+_GLANCE_LABELS = {"own": "both", "first_glance": "first alone", "second_glance": "second alone"}
+MEASURES = {"pointing": "pointing", "mass": "box mass", "extent": "extent IoU"}
 
 
 class IMMRScored(Scored):
@@ -31,12 +33,12 @@ class IMMRScored(Scored):
     main = "recall@1"
 
     def per_query(self, result: IMMRResult, part: str, metric: str, view: str) -> np.ndarray:
-        """Return `[Q]` scores in [0, 1]; `view` is one of `TEXTS`."""
+        """Return `[Q]` scores in [0, 1]; `view` is one of `TEXTS` or `GLANCES`."""
         return query_metrics(self.benchmark, result.scores.galleries[part], view)[metric]
 
-    def reads(self, text: str) -> bool:
-        """Return whether items were ranked with such a text."""
-        return text in self.results[0].scores.galleries["normal"].above
+    def has_view(self, view: str) -> bool:
+        """Return whether items were ranked in this way, one of `TEXTS` or `GLANCES`."""
+        return view in self.results[0].scores.galleries["normal"].above
 
     def among(self, chosen: np.ndarray) -> BootstrapInterval | None:
         """Return Recall@1 in mosaics of the chosen queries `[Q]`; None if there are none."""
@@ -45,7 +47,7 @@ class IMMRScored(Scored):
         return bootstrap_interval(self.values("mosaic")[chosen], groups=list(np.array(self.ids)[chosen]))
 
     def grounding(self, gallery: str, measure: str) -> tuple[BootstrapInterval, float] | None:
-        """Return `"pointing"` or `"mass"` in percent, and the score of a uniform map; None without maps."""
+        """Return `"pointing"`, `"mass"` or `"extent"` in percent, and the score of a uniform map; None without."""
         scores = [result.scores.galleries[gallery] for result in self.results]
         if getattr(scores[0], measure) is None:
             return None
@@ -60,14 +62,18 @@ class IMMRScored(Scored):
 
         grounding = {
             f"{measure} {gallery}": None if value is None else {**value[0]._asdict(), "chance": value[1]}
-            for measure in ("pointing", "mass")
+            for measure in MEASURES
             for gallery in GALLERIES
             for value in [self.grounding(gallery, measure)]
         }
         first = self.results[0].scores
         return {
             "texts": {
-                gallery: {text: as_dict(self.interval(gallery, view=text)) for text in TEXTS if self.reads(text)}
+                gallery: {text: as_dict(self.interval(gallery, view=text)) for text in TEXTS if self.has_view(text)}
+                for gallery in GALLERIES
+            },
+            "glances": {
+                gallery: {view: as_dict(self.interval(gallery, view=view)) for view in GLANCES if self.has_view(view)}
                 for gallery in GALLERIES
             },
             "targets": {name: as_dict(self.among(chosen)) for name, chosen in target_groups(self.benchmark).items()},
@@ -77,24 +83,25 @@ class IMMRScored(Scored):
         }
 
     def more_figures(self) -> list[dict[str, Any]]:
-        """Return grounding and Recall@1 with other texts, for a record."""
+        """Return grounding, and Recall@1 with other texts and single glances, for a record."""
         figures: list[dict[str, Any]] = []
         for gallery in GALLERIES:
-            for measure in ("pointing", "mass"):
+            for measure in MEASURES:
                 value = self.grounding(gallery, measure)
                 if value is not None:
                     figures.append(
                         {"part": gallery, "metric": measure, **value[0]._asdict(), "chance": float(value[1])}
                     )
+            names = {text: f"{text} text" for text in TEXTS[1:]} | {view: view.replace("_", " ") for view in GLANCES}
             figures += [
                 {
                     "part": gallery,
                     "metric": self.main,
-                    "view": f"{text} text",
-                    **self.interval(gallery, view=text)._asdict(),
+                    "view": name,
+                    **self.interval(gallery, view=view)._asdict(),
                 }
-                for text in TEXTS[1:]
-                if self.reads(text)
+                for view, name in names.items()
+                if self.has_view(view)
             ]
         return figures
 
@@ -108,37 +115,60 @@ def grounding_cell(scored: IMMRScored, gallery: str, measure: str, *, chance: bo
 
 
 def grounding_section(systems: Mapping[str, IMMRScored]) -> list[str]:
-    """Return the section about grounding; nothing if no system has a grounding map."""
-    with_maps = {
-        name: scored
-        for name, scored in systems.items()
-        if any(scored.grounding(gallery, "pointing") for gallery in GALLERIES)
-    }
-    if not with_maps:
+    """Return the section about grounding maps and extents; nothing if no system has any."""
+    note = (
+        "Pointing: how often the map peaks inside the true box. Box mass: how much of the map lies inside it. Extent "
+        "IoU: overlap of the true box and the extent, where the second glance looks. Percent; chance is the score of "
+        "a uniform map."
+    )
+    parts = []
+    for measure, label in MEASURES.items():
+        measured = {
+            name: scored
+            for name, scored in systems.items()
+            if any(scored.grounding(gallery, measure) for gallery in GALLERIES)
+        }
+        columns = {
+            gallery.capitalize(): lambda scored, gallery=gallery, measure=measure: grounding_cell(
+                scored, gallery, measure, chance=True
+            )
+            for gallery in GALLERIES
+        }
+        if measured:
+            parts.append(systems_table(measured, columns, label))
+    return ["## Grounding", note, *parts] if parts else []
+
+
+def glance_section(systems: Mapping[str, IMMRScored]) -> list[str]:
+    """Return the section about the two glances; nothing if no system has them."""
+    looking_twice = {name: scored for name, scored in systems.items() if scored.has_view("second_glance")}
+    if not looking_twice:
         return []
     columns = {
-        f"{label}, {gallery.capitalize()}": lambda scored, gallery=gallery, measure=measure: grounding_cell(
-            scored, gallery, measure, chance=True
+        f"{gallery.capitalize()}, {label}": lambda scored, gallery=gallery, view=view: interval_text(
+            scored.interval(gallery, view=view)
         )
-        for measure, label in (("pointing", "pointing"), ("mass", "box mass"))
         for gallery in GALLERIES
+        for view, label in _GLANCE_LABELS.items()
     }
-    note = (
-        "Pointing: how often the map peaks inside the true box. Box mass: how much of the map lies inside it. "
-        "Percent; chance is the score of a uniform map."
-    )
-    return ["## Grounding", note, systems_table(with_maps, columns)]
+    return [
+        "## Glances",
+        "Recall@1 in percent with both glances, and with either alone.",
+        systems_table(looking_twice, columns),
+    ]
 
 
 def robustness_section(systems: Mapping[str, IMMRScored]) -> list[str]:
     """Return the section with Recall@1 by item text, by target area and by number of distractors."""
     # A tower that ignores text gives every text the same rank.
-    named = {name if scored.reads("missing") else f"{name} (ignores text)": scored for name, scored in systems.items()}
+    named = {
+        name if scored.has_view("missing") else f"{name} (ignores text)": scored for name, scored in systems.items()
+    }
     parts = ["## Robustness", "Recall@1 in percent."]
     for gallery in GALLERIES:
         columns = {
             label: lambda scored, text=text, gallery=gallery: interval_text(
-                scored.interval(gallery, view=text if scored.reads(text) else "own")
+                scored.interval(gallery, view=text if scored.has_view(text) else "own")
             )
             for text, label in _TEXT_LABELS.items()
         }

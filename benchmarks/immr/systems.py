@@ -58,7 +58,7 @@ class IMMRSystem(System):
 
 
 def _baseline(kind: str, name: str, sentence: str, **changes: Any) -> IMMRSystem:
-    return IMMRSystem(name, sentence, BaselineModel, {"baseline": kind}, **changes)
+    return IMMRSystem(name, sentence, BaselineModel, {"baseline": kind, "num_glances": 1}, **changes)
 
 
 def _ablation(part: str, sentence: str, losses: Mapping[str, Any] | None = None, **changes: Any) -> IMMRSystem:
@@ -102,6 +102,20 @@ ABLATIONS = (
     _ablation("no_sdd", "Without the distillation of similarities, L_SDD.", {"sdd": 0.0}),
     _ablation("no_v2t", "Without the alignment of region and text, L_v2t.", {"v2t": 0.0}),
     _ablation("no_i2v", "Without the alignment of item and region, L_i2v.", {"i2v": 0.0}),
+    _ablation("no_grounding", "Without L_grounding, which moves the map into the box.", {"grounding": 0.0}),
+    _ablation("no_close", "Without close views.", {"close": 0.0, "sdd_teacher": "frozen"}),
+    _ablation("one_glance", "With one glance.", {"extent": 0.0, "glance": 0.0}, config={"num_glances": 1}),
+    _ablation(
+        "votes",
+        "The extent is the mean of boxes that the patches predict, weighted by the map.",
+        config={"extent": "votes"},
+    ),
+    _ablation(
+        "quantile",
+        "The extent lies between quantiles of the map, and is not trained.",
+        {"extent": 0.0},
+        config={"extent": "quantile"},
+    ),
     _ablation("no_hard_negatives", "Without mismatched texts as negatives.", {"hard": False, "i2v_hard": 0.0}),
     _ablation(
         "no_appearance", "Without f_a: the class token in place of guided pooling.", model=WithoutAppearanceModel
@@ -110,6 +124,11 @@ ABLATIONS = (
         "no_text_match",
         "The pooling does not match patches with the text.",
         config={"text_match_scale_init": None},
+    ),
+    _ablation(
+        "no_gate",
+        "No gate mixes the class token into f_a, which is made of the pooled patches alone.",
+        config={"appearance_gate_init": None},
     ),
     _ablation("vision_first", "The slots read the patches before the text.", model=VisionFirstModel),
     _ablation("no_mosaics", "Trained without mosaics.", mosaics=False),

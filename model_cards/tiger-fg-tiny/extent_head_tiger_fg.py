@@ -7,7 +7,7 @@ from transformers.activations import ACT2FN
 
 from .configuration_tiger_fg import TigerFGItemConfig
 from .encoders_tiger_fg import TigerFGVisionTokens
-from .extent_tiger_fg import widen_if_flat
+from .extent_tiger_fg import weigh_by_mask, widen_if_flat
 from .outputs_tiger_fg import TigerFGExtentOutput, TigerFGItemOutput
 
 _EMBEDDING_WIDTH, _WIDTH, _LAYERS, _GROUPS = 128, 64, 3, 4
@@ -141,6 +141,7 @@ class TigerFGExtentHead(nn.Module):
         columns = self.columns(grid, mask)
         rows = self.rows(grid.transpose(2, 3), mask.transpose(2, 3))
         return TigerFGExtentOutput(
+            grounding=weigh_by_mask(output.grounding.detach(), mask[:, 0]),
             extent=widen_if_flat(boxes_from_edges(columns, rows), output.grounding),
             mask_logits=mask_logits.float(),
             column_logits=columns,

@@ -61,6 +61,8 @@ class TigerFGExtentOutput(ModelOutput):
         extent (`torch.FloatTensor` of shape `(batch, 4)`): x0, y0, x1, y1 as shares of width and height, in [0, 1].
         patch_extents (`torch.FloatTensor` of shape `(batch, h * w, 4)`, *optional*): With `extent="votes"`, the box
             that each patch predicts for the object that it lies on.
+        grounding (`torch.FloatTensor` of shape `(batch, h, w)`, *optional*): With `extent="head"`, the grounding map
+            weighted by the object's mask.
         mask_logits (`torch.FloatTensor` of shape `(batch, 2 * h, 2 * w)`, *optional*): With `extent="head"`, logits of
             the object's mask.
         column_logits, row_logits (`torch.FloatTensor` of shapes `(batch, 2, 2 * w)` and `(batch, 2, 2 * h)`,
@@ -69,6 +71,7 @@ class TigerFGExtentOutput(ModelOutput):
 
     extent: torch.FloatTensor | None = None
     patch_extents: torch.FloatTensor | None = None
+    grounding: torch.FloatTensor | None = None
     mask_logits: torch.FloatTensor | None = None
     column_logits: torch.FloatTensor | None = None
     row_logits: torch.FloatTensor | None = None
@@ -82,13 +85,14 @@ class TigerFGItemOutput(NestedOutput):
         embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`): Item embeddings `f_i`, L2-normalized, in
             float32 whatever the dtype of the weights; of both glances together if there are two.
         grounding (`torch.FloatTensor` of shape `(batch, h, w)`, *optional*): Where the item tower looked: weights over
-            the patch grid that sum to 1, or to 0 in rows without an image. `None` if the batch has no images.
+            the patch grid that sum to 1, or to 0 in rows without an image. `None` if the batch has no images. With
+            two glances and `extent="head"`, weighted by the mask that the head finds.
         slot_weights, focus, appearance, text_focus, hidden_states, attentions: See [`TigerFGGroundingOutput`].
         last_hidden_state (`torch.FloatTensor` of shape `(batch, M, d)`): The slots.
         vision_model_output, text_model_output (`ModelOutput`, *optional*): Outputs of the two encoders.
         extent (`torch.FloatTensor` of shape `(batch, 4)`, *optional*): With two glances, where the second looked: x0,
             y0, x1, y1 as shares of width and height, in [0, 1]; zeros in rows without an image. All other fields
-            except `embeds` and `glance_embeds` come from the first glance.
+            except `embeds`, `grounding` and `glance_embeds` come from the first glance.
         first_embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`, *optional*): With two glances, the
             embeddings of the first alone.
         glance_embeds (`torch.FloatTensor` of shape `(batch, projection_dim)`, *optional*): Those of the second alone;

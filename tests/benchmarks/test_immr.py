@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_training import MODEL
 
 from benchmarks.immr.data import TrueBoxPairs
 from benchmarks.immr.results import IMMRResult
@@ -145,6 +146,44 @@ def test_runs_with_close_views(command):
     }
     assert "train/sdd" in logged[OURS]
     assert command.call("--systems", OURS, "--close_size", "24", *flags[:4], *flags[6:]) != 0
+
+
+def test_runs_with_two_glances(command):
+    """Baselines look once, at the same mosaics; the report has extents and glances."""
+    flags = ["--lr", "1e-3", "--close_share", "1", "--close_size", "16", "--close", "1"]
+    flags += [
+        "--extent",
+        "0.5",
+        "--glance",
+        "0.5",
+        "--model_config",
+        json.dumps(MODEL | {"num_glances": 2, "glance_size": 16}),
+    ]
+    names = [
+        "late_fusion-mosaics",
+        OURS,
+        "tiger_fg-full",
+        "tiger_fg-one_glance",
+        "tiger_fg-votes",
+        "tiger_fg-quantile",
+    ]
+    assert command.call("--systems", ",".join(names), *flags) == 0
+    loaded = {name: command.load(f"{name}-seed0") for name in names}
+    side = command.benchmark().setup.model.image_size
+    assert {result.settings["mosaic_size"] for result in loaded.values()} == {2 * side}
+    once = {name for name, result in loaded.items() if result.scores.galleries["mosaic"].extent is None}
+    assert once == {"late_fusion-mosaics", "tiger_fg-one_glance"}
+    gallery = loaded[OURS].scores.galleries["mosaic"]
+    assert gallery.boxes.shape == (len(gallery.extent), 4)
+    assert 0 < np.nanmean(gallery.extent) < 1
+    assert gallery.above.keys() >= {"own", "first_glance", "second_glance"}
+    report = command.report()
+    assert "| extent IoU | Normal | Scene | Mosaic |" in report
+    assert "## Glances" in report
+    costs = {name: result.cost["item"]["gflops"] for name, result in loaded.items()}
+    assert costs[OURS] > costs["tiger_fg-one_glance"] > costs["late_fusion-mosaics"]
+    logged = json.loads((command.output / f"{OURS}-seed0" / "history.jsonl").open().readline())
+    assert logged.keys() >= {"train/glance", "train/extent"}
 
 
 def test_queries_are_grouped_by_area_and_distractors(command):

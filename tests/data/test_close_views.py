@@ -151,9 +151,9 @@ def test_settings_out_of_bounds_are_refused(unusable):
 def test_all_other_data_stay_the_same(pairs, config):
     """Queries, mosaics, boxes, texts and the augmentation of listing photos."""
     plain, close = contents(pairs().__getitems__(KEYS)), contents(pairs(config).__getitems__(KEYS))
-    assert [pair.pop("close") for pair in plain] == [None] * len(KEYS)
+    assert [(pair.pop("close"), pair.pop("close_is_crop")) for pair in plain] == [(None, False)] * len(KEYS)
     for pair in close:
-        del pair["close"]
+        del pair["close"], pair["close_is_crop"]
     assert close == plain
 
 
@@ -161,6 +161,8 @@ def test_only_pairs_in_mosaics_have_close_views(pairs):
     for config in (CloseViewConfig(), PLAIN, CROPS):
         found = pairs(config).__getitems__(KEYS)
         assert [pair["close"] is not None for pair in found] == GROUPED
+        crops = [grouped and config.plain_share < 1 for grouped in GROUPED]
+        assert config.plain_share == 0.5 or [pair["close_is_crop"] for pair in found] == crops
     assert not any(pair["close"] for pair in pairs(CloseViewConfig(share=0.0)).__getitems__(KEYS))
 
 
@@ -219,8 +221,9 @@ def test_batches_hold_each_close_view_and_its_place(pairs, processor):
     for pair, place in zip(found, places.tolist(), strict=True):
         if place >= 0:
             assert torch.equal(batch["close_pixel_values"][place], resize([pair["close"]])["pixel_values"][0])
+    assert batch["close_is_crop"].tolist() == [pair["close_is_crop"] for pair in found]
     plain = TigerFGCollator(processor)(found)
-    assert batch.keys() - plain.keys() == {"close_pixel_values", "close_index"}
+    assert batch.keys() - plain.keys() == {"close_pixel_values", "close_index", "close_is_crop"}
     for name, value in plain.items():
         assert torch.equal(batch[name], value), name
 

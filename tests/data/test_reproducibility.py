@@ -120,6 +120,7 @@ def test_tiger_fg_pairs(catalog, close_views, expected):
     )
     pairs = dataset.__getitems__([0, (1, 2), (1, 3, (3, 0)), (1, 0, (3, 0))])
     close = [pair.pop("close") for pair in pairs]
+    assert [pair.pop("close_is_crop") for pair in pairs].count(True) == (2 if close_views else 0)
     assert pair_digest(pairs) == "c026549096fa"
     assert digest(*close) == expected
 

@@ -61,7 +61,7 @@ def test_the_extent_of_a_flat_map_is_the_whole_picture(extent):
     tokens = model.encode_item_image(inputs["pixel_values"])
     first = model.fuse_item(tokens, model.encode_item_text(inputs["input_ids"]))
     first.grounding = torch.full_like(first.grounding, 1 / 16)
-    torch.testing.assert_close(model.find_extent(tokens, first), WHOLE.expand(3, -1))
+    torch.testing.assert_close(model.find_extent(tokens, first).extent, WHOLE.expand(3, -1))
 
 
 def test_patches_start_with_equal_boxes_around_their_centers():
@@ -85,7 +85,7 @@ def test_the_map_weighs_the_boxes_of_the_patches(sharpness):
     boxes = model.extent.patch_extents(tokens.patches, tokens.grid)
     weights = first.grounding.flatten(1) ** sharpness
     expected = (weights[..., None] * boxes).sum(1) / weights.sum(1, keepdim=True)
-    torch.testing.assert_close(model.find_extent(tokens, first), expected.clamp(0, 1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.find_extent(tokens, first).extent, expected.clamp(0, 1), atol=1e-5, rtol=0)
 
 
 def test_every_box_contains_its_patch():

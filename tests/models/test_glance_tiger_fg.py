@@ -11,6 +11,7 @@ from transformers import BertModel, ViTModel
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from tiger_fg_hf import TigerFGConfig, TigerFGImageProcessorPil, TigerFGItemModel, TigerFGModel, TigerFGQueryModel
+from tiger_fg_hf.models.extent_tiger_fg import weigh_by_mask
 from tiger_fg_hf.models.glance_tiger_fg import TigerFGGlanceGate, crop_windows, glance_windows, reduce_picture
 
 FAMILIES = pytest.mark.parametrize("vision", list(VISION))
@@ -136,11 +137,24 @@ class TestFirstGlance:
         expected = run(one, inputs)
         found = run(two, inputs)
         assert torch.equal(found.first_embeds, expected.embeds)
-        for name in ("grounding", "slot_weights", "focus", "appearance", "text_focus", "last_hidden_state"):
+        for name in ("slot_weights", "focus", "appearance", "text_focus", "last_hidden_state"):
             assert torch.equal(found[name], expected[name]), name
         reduced = {**large, "pixel_values": reduce_picture(large["pixel_values"], 32)}
         assert torch.equal(run(two, large).first_embeds, run(one, reduced).embeds)
         assert not torch.allclose(run(two, large).glance_embeds, run(two, reduced).glance_embeds, atol=1e-4)
+
+
+def test_the_mask_weighs_the_map():
+    inputs = large_inputs()
+    model = two_glances()
+    tokens = model.encode_item_image(inputs["pixel_values"])
+    text = model.encode_item_text(inputs["input_ids"], inputs["attention_mask"])
+    first = model.fuse_item(tokens, text, inputs["attention_mask"])
+    mask = torch.nn.functional.avg_pool2d(model.find_extent(tokens, first).mask_logits.sigmoid(), 2)
+    found = run(model, inputs).grounding
+    torch.testing.assert_close(found.sum((1, 2)), torch.ones(len(found)))
+    torch.testing.assert_close(found, weigh_by_mask(first.grounding, mask + 1e-3))
+    assert not torch.allclose(found, first.grounding, atol=1e-4)
 
 
 def test_one_glance_has_nothing_new():

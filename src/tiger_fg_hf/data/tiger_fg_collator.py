@@ -50,6 +50,8 @@ class TigerFGCollator:
               `close_size`.
             - `close_index` `[B]`, long: `close_pixel_values[close_index]` are the close views of the pairs; -1 without
               one. Absent without `close_size`.
+            - `close_is_crop` `[B]`, bool: Whether the close view is cut out of the item picture. Absent without
+              `close_size`.
 
         Raises:
             ValueError: If there are no pairs, or the processor cannot use one.
@@ -106,4 +108,5 @@ class TigerFGCollator:
             close = images([pairs[index]["close"] for index in shown], size={"height": side, "width": side})
             pixels = torch.as_tensor(close["pixel_values"])
             places[shown] = torch.arange(len(shown))
-        return {"close_pixel_values": pixels, "close_index": places}
+        crops = torch.tensor([pair["close_is_crop"] for pair in pairs])
+        return {"close_pixel_values": pixels, "close_index": places, "close_is_crop": crops}

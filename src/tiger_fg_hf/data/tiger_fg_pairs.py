@@ -145,6 +145,7 @@ class TigerFGPairDataset(CatalogPairDataset):
             - `hard_texts`: `num_hard_texts` text records of other items (see `TextTable.draw_others`).
             - `close`: RGB image that shows the item once more, close up; None for a pair without a close view, such
               as every pair that is not in a mosaic.
+            - `close_is_crop`: Whether `close` is cut out of `image`.
 
         Raises:
             IndexError: If there is no such row.
@@ -206,6 +207,7 @@ class TigerFGPairDataset(CatalogPairDataset):
             "flipped": flipped,
             "hard_texts": self._hard_texts(epoch, row),
             "close": close,
+            "close_is_crop": close is not None and close is not listing.image,
         }
 
     def _compose(self, epoch: int, group: tuple[int, ...], listings: _Listings) -> Mosaic:

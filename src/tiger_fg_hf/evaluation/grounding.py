@@ -1,4 +1,4 @@
-"""Grounding metrics: the pointing game, and the share of a map inside the box."""
+"""Grounding metrics: the pointing game, the share of a map inside the box, and the IoU of the extent."""
 
 from __future__ import annotations
 
@@ -61,6 +61,31 @@ def box_mass(groundings: Sequence[torch.Tensor], boxes: Sequence[Box]) -> tuple[
         masses.append(float((weights * inside).sum() / weights.sum()))
         chances.append(float(inside.mean()))
     return np.array(masses), np.array(chances)
+
+
+def extent_overlap(extents: np.ndarray, boxes: Sequence[Box]) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the intersection over union of extents and true boxes.
+
+    Args:
+        extents: `[n, 4]`, x0, y0, x1, y1 in fractions of width and height, in [0, 1].
+        boxes: n boxes `[x0, y0, x1, y1]` in the same form.
+
+    Returns:
+        Overlaps `[n]` in [0, 1], and those of the whole picture `[n]`: the area of each box.
+
+    Example:
+        >>> import numpy as np
+        >>> from tiger_fg_hf.evaluation.grounding import extent_overlap
+        >>> overlaps, chance = extent_overlap(np.array([[0.0, 0.0, 0.5, 1.0]]), [(0.0, 0.0, 0.5, 0.5)])
+        >>> overlaps.tolist(), chance.tolist()
+        ([0.5], [0.25])
+    """
+    found, true = np.asarray(extents, np.float64), np.asarray(boxes, np.float64)
+    sides = np.minimum(found[:, 2:], true[:, 2:]) - np.maximum(found[:, :2], true[:, :2])
+    common = sides.clip(min=0).prod(1)
+    areas = (true[:, 2:] - true[:, :2]).prod(1)
+    union = (found[:, 2:] - found[:, :2]).prod(1) + areas - common
+    return common / union.clip(min=1e-12), areas
 
 
 def _covered(cells: int, low: float, high: float) -> torch.Tensor:

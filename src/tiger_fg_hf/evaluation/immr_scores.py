@@ -17,12 +17,13 @@ from transformers.modeling_outputs import BaseModelOutput
 from ..catalog.encode import Processor, evaluating, split_rows
 from ..data.boxes import crop_to_box, map_box
 from ..models.image_loading_tiger_fg import load_rgb_image
-from .grounding import box_mass, pointing_accuracy
+from .grounding import box_mass, extent_overlap, pointing_accuracy
 from .immr import IMMRBenchmark
 from .ranking import RelevantRanks, build_relevance, rank_relevant, retrieval_metrics
 
 GALLERIES = ("normal", "scene", "mosaic")
 TEXTS = ("own", "missing", "category", "swapped")
+GLANCES = ("first_glance", "second_glance")
 METRICS = ("recall@1", "recall@5", "recall@10", "mrr", "ndcg@10")
 
 
@@ -31,13 +32,17 @@ class GalleryScores:
     """Scores on one gallery of N items, for Q queries.
 
     Attributes:
-        above: text of the items -> int `[Q]`, number of items that score higher than the query's product.
-        tied: text of the items -> int `[Q]`, number of items that score equal, itself included; see
+        above: view of the items -> int `[Q]`, number of items that score higher than the query's product. Views are
+            `TEXTS` and, for a model with two glances, `GLANCES`: the items' own texts with either glance alone.
+        tied: view of the items -> int `[Q]`, number of items that score equal, itself included; see
             [`RelevantRanks`].
         best: `[Q]` highest-scoring item with its own text.
         grounding: `[N, h, w]` float16 grounding maps with the item's own text; None if the model has none.
         pointing, mass: `[N]`, see [`pointing_accuracy`] and [`box_mass`]; NaN without box, None without maps.
-        pointing_chance, mass_chance: mean scores of uniform maps.
+        extent: `[N]`, IoU of the extent with the true box, see [`extent_overlap`]; NaN without box, None for a model
+            with one glance.
+        pointing_chance, mass_chance, extent_chance: mean scores of uniform maps, whose extent is the whole picture.
+        boxes: `[N, 4]` extents as shares of width and height of the processed picture; None as for `extent`.
     """
 
     above: dict[str, np.ndarray]
@@ -48,6 +53,9 @@ class GalleryScores:
     mass: np.ndarray | None = None
     pointing_chance: float | None = None
     mass_chance: float | None = None
+    extent: np.ndarray | None = None
+    extent_chance: float | None = None
+    boxes: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,7 @@ def query_metrics(benchmark: IMMRBenchmark, scores: GalleryScores, text: str = "
     Args:
         benchmark: the benchmark that was scored.
         scores: scores of a gallery.
-        text: texts of the items, one of `TEXTS`.
+        text: view of the items, one of `TEXTS` or `GLANCES`.
 
     Returns:
         Name of `METRICS` -> float64 `[Q]` in [0, 1].
@@ -212,6 +220,7 @@ def _score_gallery(
     gallery = getattr(benchmark, name)
     embeds: dict[str, list[torch.Tensor]] = {view: [] for view in views}
     groundings: list[torch.Tensor] = []
+    extents: list[torch.Tensor] = []
     boxes: list[tuple[float, ...] | None] = []
     for rows in split_rows(range(len(gallery)), batch_size, "batch_size"):
         with clock(name):
@@ -227,8 +236,12 @@ def _score_gallery(
             tokens = model.encode_item_image(pixels)
             own = _embed_items(model, pixels, tokens, *texts.batch([views["own"][row] for row in rows]))
             embeds["own"].append(own.embeds.float().cpu())
+        if own.extent is not None:
+            for view, glance in zip(GLANCES, (own.first_embeds, own.glance_embeds), strict=True):
+                embeds.setdefault(view, []).append(glance.float().cpu())
         if own.grounding is not None and not true_boxes:
             groundings.append(own.grounding.float().cpu())
+            extents += [] if own.extent is None else [own.extent.float().cpu()]
             size, mode = processor.image_processor.size, processor.image_processor.resize_mode
             boxes += [
                 None if box is None else map_box(box, picture.size, size, mode)
@@ -245,7 +258,7 @@ def _score_gallery(
         above={view: each.above.numpy() for view, each in ranks.items()},
         tied={view: each.tied.numpy() for view, each in ranks.items()},
         best=_best(queries, items["own"]),
-        **_score_groundings(groundings, boxes),
+        **_score_groundings(groundings, extents, boxes),
     )
 
 
@@ -259,16 +272,26 @@ def _best(queries: torch.Tensor, items: torch.Tensor) -> np.ndarray:
     return torch.cat([(part @ items.T).argmax(1) for part in queries.split(256)]).numpy()
 
 
-def _score_groundings(batches: list[torch.Tensor], boxes: Sequence[Sequence[float] | None]) -> dict[str, Any]:
+def _score_groundings(
+    batches: list[torch.Tensor], extents: list[torch.Tensor], boxes: Sequence[Sequence[float] | None]
+) -> dict[str, Any]:
     if not batches:
         return {}
     maps = torch.cat(batches)
     scores: dict[str, Any] = {"grounding": maps.numpy().astype(np.float16)}
+    if extents:
+        scores["boxes"] = torch.cat(extents).numpy()
     rows = [row for row, box in enumerate(boxes) if box is not None]
     if not rows:
         return scores
-    for name, measure in (("pointing", pointing_accuracy), ("mass", box_mass)):
-        values, chances = measure([maps[row] for row in rows], [box for box in boxes if box is not None])
+    true_boxes = [box for box in boxes if box is not None]
+    measured = {
+        "pointing": pointing_accuracy([maps[row] for row in rows], true_boxes),
+        "mass": box_mass([maps[row] for row in rows], true_boxes),
+    }
+    if extents:
+        measured["extent"] = extent_overlap(scores["boxes"][rows], true_boxes)
+    for name, (values, chances) in measured.items():
         scores[name] = np.full(len(maps), np.nan)
         scores[name][rows] = values
         scores[f"{name}_chance"] = float(chances.mean())

@@ -49,10 +49,35 @@ def widen_if_flat(boxes: torch.Tensor, grounding: torch.Tensor) -> torch.Tensor:
     Returns:
         `[B, 4]`, in [0, 1], float32.
     """
-    low, high = _SPREAD_OF_A_FLAT_MAP
-    flatness = ((map_spread(grounding) - low) / (high - low)).clamp(0.0, 1.0)[:, None]
     whole = torch.cat([torch.zeros_like(boxes[:, :2]), torch.ones_like(boxes[:, 2:])], dim=-1)
-    return torch.lerp(boxes.float().clamp(0.0, 1.0), whole.float(), flatness)
+    return torch.lerp(boxes.float().clamp(0.0, 1.0), whole.float(), _flatness(grounding)[:, None])
+
+
+def weigh_by_mask(grounding: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Multiply grounding maps by masks of the object, less so where the map is flat, see [`widen_if_flat`].
+
+    Args:
+        grounding: `[B, h, w]`; each map sums to 1, or to 0 for an item without an image.
+        mask: `[B, h, w]`, in (0, 1].
+
+    Returns:
+        `[B, h, w]` with the same sums, float32.
+
+    Example:
+        >>> import torch
+        >>> weigh_by_mask(torch.tensor([[[0.75, 0.25, 0.0, 0.0, 0.0]]]), torch.tensor([[[0.2, 0.6, 0.1, 0.1, 0.1]]]))
+        tensor([[[0.5000, 0.5000, 0.0000, 0.0000, 0.0000]]])
+    """
+    flatness = _flatness(grounding)[:, None, None]
+    weighted = grounding.float() * torch.lerp(mask.float(), torch.ones_like(flatness), flatness)
+    sums = grounding.float().sum(dim=(1, 2), keepdim=True)
+    return weighted * sums / weighted.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+
+
+def _flatness(grounding: torch.Tensor) -> torch.Tensor:
+    """Return 0 for maps that tell where the object is, 1 for those that do not, `[B]`."""
+    low, high = _SPREAD_OF_A_FLAT_MAP
+    return ((map_spread(grounding) - low) / (high - low)).clamp(0.0, 1.0)
 
 
 def quantile_boxes(grounding: torch.Tensor) -> torch.Tensor:

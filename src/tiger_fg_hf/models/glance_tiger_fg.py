@@ -13,7 +13,7 @@ from .encoders_tiger_fg import TigerFGVisionTokens, encode_image
 from .extent_head_tiger_fg import TigerFGExtentHead
 from .extent_tiger_fg import TigerFGQuantileExtent, TigerFGVotedExtent
 from .layers import l2_normalize
-from .outputs_tiger_fg import TigerFGItemOutput
+from .outputs_tiger_fg import TigerFGExtentOutput, TigerFGItemOutput
 
 _EXTENTS: dict[str, Callable[[TigerFGItemConfig], nn.Module]] = {
     "head": TigerFGExtentHead,
@@ -173,7 +173,7 @@ class SecondGlance:
 
     def find_extent(
         self, vision_tokens: TigerFGVisionTokens, first: TigerFGItemOutput, image_mask: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    ) -> TigerFGExtentOutput:
         """Find where the object lies from the first glance.
 
         Args:
@@ -182,10 +182,12 @@ class SecondGlance:
             image_mask: See [`TigerFGItemModel.forward`].
 
         Returns:
-            Boxes `[B, 4]`, x0, y0, x1, y1 as shares of width and height, in [0, 1]; zeros for items without an image.
+            Boxes, and what they were found from; boxes of zeros for items without an image.
         """
-        extent = self.extent(vision_tokens, first).extent
-        return extent if image_mask is None else torch.where(image_mask.bool()[:, None], extent, 0.0)
+        found = self.extent(vision_tokens, first)
+        if image_mask is not None:
+            found.extent = torch.where(image_mask.bool()[:, None], found.extent, 0.0)
+        return found
 
     def second_glance(
         self,
@@ -257,6 +259,9 @@ class SecondGlance:
     ) -> TigerFGItemOutput:
         """Add the second glance to the output of the first."""
         kwargs = {name: value for name, value in kwargs.items() if not name.startswith("output_")}
-        extent = self.find_extent(vision_tokens, first, image_mask)
-        second = self.second_glance(pixel_values, extent, text_output, attention_mask, image_mask, **kwargs)
-        return self.join_glances(first, second, extent, image_mask)
+        found = self.find_extent(vision_tokens, first, image_mask)
+        second = self.second_glance(pixel_values, found.extent, text_output, attention_mask, image_mask, **kwargs)
+        output = self.join_glances(first, second, found.extent, image_mask)
+        if found.grounding is not None:
+            output.grounding = found.grounding
+        return output

@@ -142,6 +142,33 @@ def _area(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     return (high - low).clamp(min=0.0).prod(dim=-1)
 
 
+def corrected_extents(extents: torch.Tensor, boxes: torch.Tensor, has_box: torch.Tensor) -> torch.Tensor:
+    """Replace extents that overlap their true box by less than half (IoU) with that box.
+
+    Early in training most extents are replaced, later few: the second glance always learns from the right object.
+
+    Args:
+        extents (`[B, 4]`): found extents, x0, y0, x1, y1 as shares of width and height.
+        boxes (`[B, 4]`): true boxes in the same form.
+        has_box (`[B]`): whether there is a true box; extents without one stay.
+
+    Returns:
+        Tensor `[B, 4]`.
+
+    Example:
+        ```python
+        >>> extents, boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5]]), torch.tensor([[0.5, 0.0, 1.0, 0.5]])
+        >>> corrected_extents(extents, boxes, torch.tensor([True]))
+        tensor([[0.5000, 0.0000, 1.0000, 0.5000]])
+
+        ```
+    """
+    common = _area(torch.maximum(extents[:, :2], boxes[:, :2]), torch.minimum(extents[:, 2:], boxes[:, 2:]))
+    union = _area(extents[:, :2], extents[:, 2:]) + _area(boxes[:, :2], boxes[:, 2:]) - common
+    wrong = has_box & (common < 0.5 * union)
+    return torch.where(wrong[:, None], boxes.to(extents.dtype), extents)
+
+
 def extent_term(context: LossContext) -> torch.Tensor | None:
     """Compute `L_extent` of a training step, which needs `boxes` and `has_box`; `None` without boxes."""
     if "extent_error" not in context.representations:

@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from ..models.outputs_tiger_fg import TigerFGItemOutput
 from ..models.patch_grid import patches_in_boxes
-from .extent import extent_rows
+from .extent import corrected_extents, extent_rows
 from .frozen_text import FrozenTextTokens
 from .region import mean_of_region, sample_region
 from .relation_distillation import relation_distillation_rows
@@ -105,6 +107,8 @@ class TigerFGStudent(Student):
         teacher_region: torch.Tensor | None = None,
         close_pixel_values: torch.Tensor | None = None,
         close_index: torch.Tensor | None = None,
+        close_is_crop: torch.Tensor | None = None,
+        has_box: torch.Tensor | None = None,
         **labels,
     ) -> dict[str, torch.Tensor]:
         """Compute the representations of a batch; every photo is encoded once.
@@ -122,15 +126,20 @@ class TigerFGStudent(Student):
             teacher_region (`[b, r, s, d_t]`): the teacher's features of the target's crop.
             close_pixel_values (`[c, 3, s, s]`): close views.
             close_index (`[b]`): the close view of each pair; -1 without one.
+            close_is_crop (`[b]`): whether the close view is cut out of the item photo.
+            has_box (`[b]`): whether `boxes` has the target's box.
             labels: other columns of the batch, ignored.
 
         Returns:
             Representations with one row per pair: `query_embeds` and `item_embeds` `[b, D]`; as far as `outputs` asks
             for them and the batch allows, `mismatched_embeds` and `mismatched_appearance_embeds` `[b, K, D]`,
             `appearance_embeds`, `box_embeds`, `region_embeds`, `text_embeds`, `close_embeds` and `joined_embeds`
-            `[b, D]`, `relation_divergence` and `extent_error` `[b]`, and `grounding` `[b, h, w]`. Pairs without a
-            close view have their item embedding in `close_embeds`. All embeddings are L2-normalized. Includes the
-            scalar `logit_scale`.
+            `[b, D]`, `relation_divergence` and `extent_error` `[b]`, and `grounding` `[b, h, w]`. All
+            embeddings are L2-normalized. Includes the scalar `logit_scale`.
+
+            `close_embeds` and `joined_embeds` have the item embedding in rows that have no such view. With `joined`,
+            each item is encoded once more: by its close view if that is another photo, by the second glance if there
+            is no close view or it is cut out of the item photo.
         """
         model, outputs = self.model, self.outputs
         representations = {"query_embeds": model.get_query_features(query_pixel_values)}
@@ -142,18 +151,36 @@ class TigerFGStudent(Student):
         representations["item_embeds"] = item.embeds
         if outputs.appearance and item.appearance is not None:
             representations["appearance_embeds"] = self._appearance(item)
-        if outputs.close and close_pixel_values is not None and close_index is not None:
-            close = self._close_embeds(close_pixel_values, close_index, text, attention_mask)
-            # A tensor of its own, even without close views: processes must gather the same columns.
-            representations["close_embeds"] = (
-                item.embeds.clone() if close is None else torch.where((close_index >= 0)[:, None], close, item.embeds)
-            )
-
+        # Copies, so that processes gather the same columns whatever views their pairs have.
+        if outputs.close and close_index is not None:
+            representations["close_embeds"] = item.embeds.clone()
+        again = torch.zeros(len(query_pixel_values), dtype=torch.bool, device=query_pixel_values.device)
         if outputs.joined and tokens is not None and pixel_values is not None:
-            pictures = pixel_values if image_index is None else pixel_values[image_index]
-            extent = model.find_extent(tokens, item, image_mask).detach()
-            second = model.second_glance(pictures, extent, text, attention_mask, image_mask)
-            representations["joined_embeds"] = model.join_glances(item, second, extent, image_mask).embeds
+            representations["joined_embeds"] = item.embeds.clone()
+            again = ~_shown_apart(close_index, close_is_crop) if close_index is not None else ~again
+        if outputs.close and close_pixel_values is not None and close_index is not None:
+            rows = ((close_index >= 0) & ~again).nonzero()[:, 0]
+            if len(rows):
+                used, places = close_index[rows].unique(return_inverse=True)
+                close_tokens = _select_photos(model.encode_item_image(close_pixel_values[used]), places)
+                close = model.fuse_item(close_tokens, *_rows_of_text(text, attention_mask, rows))
+                _put(representations, "close_embeds", rows, close.embeds)
+        predicted: Any = None
+        if tokens is not None and ((outputs.extents and boxes is not None) or again.any()):
+            predicted = model.find_extent(tokens, item, image_mask)
+        if predicted is not None and pixel_values is not None and again.any():
+            rows = again.nonzero()[:, 0]
+            extent = predicted.extent.detach()[rows]
+            if boxes is not None and has_box is not None:
+                extent = corrected_extents(extent, boxes[rows], has_box[rows])
+            mask = None if image_mask is None else image_mask[rows]
+            pictures = pixel_values[rows if image_index is None else image_index[rows]]
+            second = model.second_glance(pictures, extent, *_rows_of_text(text, attention_mask, rows), mask)
+            joined = model.join_glances(TigerFGItemOutput(embeds=item.embeds[rows]), second, extent, mask)
+            _put(representations, "joined_embeds", rows, joined.embeds)
+            if "close_embeds" in representations:
+                rows, alone = (rows, second.embeds) if mask is None else (rows[mask > 0], second.embeds[mask > 0])
+                _put(representations, "close_embeds", rows, alone)
 
         # Mismatched texts reuse the vision tokens: no photo is encoded twice.
         if outputs.mismatched and hard_input_ids is not None and tokens is not None:
@@ -193,20 +220,13 @@ class TigerFGStudent(Student):
                     self_relations=outputs.self_relations,
                 )
             if outputs.extents:
-                representations["extent_error"] = extent_rows(model.extent(tokens, item), boxes, inside)
+                representations["extent_error"] = extent_rows(predicted, boxes, inside)
         representations["logit_scale"] = model.bounded_logit_scale()
         return representations
 
     def after_step(self) -> None:
         """Clamp the temperature to its bound; gradients still pass at the bound itself."""
         self.model.clamp_logit_scale_()
-
-    def _close_embeds(self, pixel_values, index, text, attention_mask) -> torch.Tensor | None:
-        """Embed close views with the texts of their pairs; rows without one are arbitrary."""
-        if not len(pixel_values):
-            return None
-        tokens = _select_photos(self.model.encode_item_image(pixel_values), index.clamp(min=0))
-        return self.model.fuse_item(tokens, text, attention_mask).embeds
 
     def _appearance(self, output) -> torch.Tensor:
         return F.normalize(self.model.visual_projection(output.appearance), dim=-1)
@@ -232,6 +252,25 @@ class _TextTokens:
 
 def _mask_of(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
     return torch.ones_like(input_ids) if attention_mask is None else attention_mask
+
+
+def _shown_apart(close_index: torch.Tensor, close_is_crop: torch.Tensor | None) -> torch.Tensor:
+    """Return which pairs have a close view that is not cut out of the item photo, `[b]`."""
+    return close_index >= 0 if close_is_crop is None else (close_index >= 0) & ~close_is_crop
+
+
+def _rows_of_text(text, attention_mask: torch.Tensor | None, rows: torch.Tensor):
+    """Return text tokens and attention mask of some pairs."""
+    if text is None:
+        return None, None
+    mask = None if attention_mask is None else attention_mask[rows]
+    return _TextTokens(text.last_hidden_state[rows]), mask
+
+
+def _put(representations: dict[str, torch.Tensor], name: str, rows: torch.Tensor, values: torch.Tensor) -> None:
+    """Replace some rows of a representation."""
+    known = representations[name]
+    representations[name] = known.index_copy(0, rows, values.to(known.dtype))
 
 
 def _select_photos(tokens, index: torch.Tensor):
