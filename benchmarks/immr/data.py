@@ -17,7 +17,7 @@ from tiger_fg_hf.data.tiger_fg_pairs import TigerFGPairDataset
 from tiger_fg_hf.evaluation.immr import IMMRBenchmark, IMMRConfig, build_immr, load_immr
 from tiger_fg_hf.synthetic.drawn import drawn_catalog
 from tiger_fg_hf.training.recipes.tiger_fg.arguments import TigerFGDataArguments
-from tiger_fg_hf.training.recipes.tiger_fg.build import build_catalog, build_pairs
+from tiger_fg_hf.training.recipes.tiger_fg.build import build_catalog, build_pairs, picture_size
 
 from ..harness.data import BenchmarkData, first_rows
 
@@ -30,13 +30,13 @@ class IMMRData(BenchmarkData[IMMRBenchmark]):
         data = self.setup.data
         if data.data == "drawn":
             data = replace(data, drawn_layout="clean")
-        return build_catalog(data, image_size=self.setup.model.image_size, seed=0)
+        return build_catalog(data, image_size=self.mosaic_size, seed=0)
 
     @property
     def drawn_folder(self) -> str:
         """Name of the folder that keeps a drawn training catalog."""
         data = self.setup.data
-        return f"train-{data.drawn_products}x{data.drawn_views}-{self.setup.model.image_size}"
+        return f"train-{data.drawn_products}x{data.drawn_views}-{self.mosaic_size}"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -104,8 +104,7 @@ class IMMRData(BenchmarkData[IMMRBenchmark]):
     @property
     def mosaic_size(self) -> int:
         """Side in pixels of the mosaics in training, the same for every system."""
-        scale = 2 if self.setup.losses.glance else 1
-        return scale * self.setup.model.image_size
+        return picture_size(self.setup.model, self.setup.losses)
 
     def arguments(self, *, mosaics: bool) -> TigerFGDataArguments:
         """Return the data arguments of systems with or without mosaics."""

@@ -32,6 +32,7 @@ from tiger_fg_hf.training.recipes.tiger_fg.build import (
     build_sampling,
     build_student,
     build_teacher,
+    picture_size,
 )
 from tiger_fg_hf.training.sampler import EpochBatchSampler
 
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     pairs = build_pairs(
         catalog,
         data_args,
-        image_size=model_args.image_size,
+        image_size=picture_size(model_args, losses),
         query_size=model_args.query_image_size,
         seed=train_args.seed,
         hard_texts=hard_texts,
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         seed=train_args.seed,
         **build_sampling(pairs, data_args, batch_size=train_args.batch_size, seed=train_args.seed),
     )
-    collate = build_collator(processor, pairs)
+    collate = build_collator(processor, pairs, full_size=bool(losses.glance))
     loader, batches = median_seconds(lambda keys: collate(pairs.__getitems__(keys)), sampler)
 
     freeze(model, text=model_args.freeze_text, stem=model_args.freeze_stem)

@@ -34,6 +34,13 @@ from .arguments import TigerFGDataArguments, TigerFGModelArguments
 
 logger = logging.getLogger(__name__)
 
+GLANCE_SCALE = 2  # side of an item's picture, compared with that of the first glance
+
+
+def picture_size(model: TigerFGModelArguments, losses: TigerFGLossWeights) -> int:
+    """Return the side in pixels of drawn listings and mosaics: that of the second glance if `L_glance` trains it."""
+    return (GLANCE_SCALE if losses.glance else 1) * model.image_size
+
 
 def build_catalog(data: TigerFGDataArguments, *, image_size: int, seed: int) -> Any:
     """Open the training catalog: drawn, `--data`, or its query photos joined to the listings of `--items`."""
@@ -252,7 +259,7 @@ def build_model_and_processor(
             max_length=model.max_text_length,
             query_size=None if side is None else {"height": side, "width": side},
             columns=columns,
-            glance_scale=2 if looks_twice else None,
+            glance_scale=GLANCE_SCALE if looks_twice else None,
         )
         if model.vision and model.text:
             network = TigerFGModel.from_backbones(

@@ -32,6 +32,7 @@ from .build import (
     build_student,
     build_synthesizer,
     build_teacher,
+    picture_size,
     query_side,
 )
 from .losses import describe_training
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     data.use_saved_columns(model_args.model)
     accelerator = build_accelerator(args)
     with accelerator.main_process_first():
-        rows = build_catalog(data, image_size=model_args.image_size, seed=args.seed)
+        rows = build_catalog(data, image_size=picture_size(model_args, losses), seed=args.seed)
     model, processor = build_model_and_processor(model_args, rows, columns=data.column_mapping)
     catalog = check_training_rows(accelerator, rows, data, processor)
     image_size = processor.image_processor.size["height"]
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         make_task=partial(TigerFGTask, weights=losses, teacher=teacher),
         description=describe_training(model_args, losses, pairs),
         save=save,
-        build_evaluation=partial(build_evaluation, data, processor, image_size=image_size),
+        build_evaluation=partial(build_evaluation, data, processor, image_size=processor.item_size["height"]),
         frozen=frozen,
         sampling=build_sampling(pairs, data, batch_size=args.batch_size * accelerator.num_processes, seed=args.seed),
     )
