@@ -104,6 +104,11 @@ ABLATIONS = (
     _ablation("no_i2v", "Without the alignment of item and region, L_i2v.", {"i2v": 0.0}),
     _ablation("no_grounding", "Without L_grounding, which moves the map into the box.", {"grounding": 0.0}),
     _ablation("no_close", "Without close views.", {"close": 0.0, "sdd_teacher": "frozen"}),
+    _ablation(
+        "self_teacher",
+        "In L_SDD, the student's own close views teach in place of a frozen encoder.",
+        {"sdd_teacher": "self"},
+    ),
     _ablation("one_glance", "With one glance.", {"extent": 0.0, "glance": 0.0}, config={"num_glances": 1}),
     _ablation(
         "votes",
