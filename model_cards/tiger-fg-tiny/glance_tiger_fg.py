@@ -99,11 +99,12 @@ def crop_windows(
     with torch.autocast(pixel_values.device.type, enabled=False):
         columns, in_columns = _resampling_weights(x0, x1, step, width, size)
         rows, in_rows = _resampling_weights(y0, y1, step, height, size)
-        narrowed = torch.matmul(pixel_values.float(), columns.transpose(1, 2)[:, None])
-        crops = torch.matmul(rows[:, None], narrowed)
         shown = (in_rows[:, :, None] * in_columns[:, None])[:, None]
-        background = crops.new_tensor(padding)[:, None, None]
-        return torch.lerp(background.expand_as(crops), crops, shown.expand_as(crops)).to(pixel_values.dtype)
+    # In the dtype of autocast: the encoder rounds its input to it anyway.
+    narrowed = torch.matmul(pixel_values, columns.transpose(1, 2)[:, None].to(pixel_values.dtype))
+    crops = torch.matmul(rows[:, None].to(narrowed.dtype), narrowed).float()
+    background = crops.new_tensor(padding)[:, None, None]
+    return torch.lerp(background.expand_as(crops), crops, shown.expand_as(crops)).to(pixel_values.dtype)
 
 
 def _resampling_weights(
