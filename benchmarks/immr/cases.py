@@ -22,7 +22,7 @@ from tiger_fg_hf.models.image_loading_tiger_fg import load_rgb_image
 from .scored import mosaic_rows
 
 _RIGHT, _WRONG, _INK, _MUTED = (34, 139, 34), (190, 40, 40), (30, 30, 30), (120, 120, 120)
-_BOX = (0, 120, 255)
+_BOX, _EXTENT = (0, 120, 255), (255, 150, 0)
 _COLUMNS = ("query", "its item, true box", "grounding map", "top result")
 _CASES = 8  # of each kind
 
@@ -48,6 +48,8 @@ def draw_mosaic_cases(folder: Path, benchmark: IMMRBenchmark, gallery: GallerySc
     title = "IMMR, Mosaic gallery: grounding maps of TIGER-FG"
     draw_cases(groups, title=title).save(folder / "grounding.png", optimize=True)
     note = "The blue box is the true one, which the model never sees. The map is red where it is high."
+    if gallery.boxes is not None:
+        note += " The orange box is the extent, where the second glance looks."
     (folder / "grounding.html").write_text(cases_page(groups, title=title, note=note))
     return True
 
@@ -63,6 +65,7 @@ class Case:
         title, top_title: titles of the item and of the highest-ranked item.
         rank: rank of the item, from 1.
         mass: share of the map inside the box.
+        extent: box of the second glance, as shares of the padded square; None for a model with one glance.
     """
 
     query: Image.Image
@@ -74,13 +77,16 @@ class Case:
     top_title: str
     rank: int
     mass: float
+    extent: Sequence[float] | None = None
 
     def pictures(self, side: int) -> list[Image.Image]:
         """Return query, item, grounding map and top result, each a square of `side` pixels."""
         item = fit_square(self.item, side)
         mapped = overlay_grounding(item, self.grounding)
         for picture in (item, mapped):
-            _outline(picture, self.box, self.item.size)
+            _outline(picture, _on_square(self.box, self.item.size, side), _BOX)
+        if self.extent is not None:
+            _outline(mapped, [side * edge for edge in self.extent], _EXTENT)
         return [fit_square(self.query, side), item, mapped, fit_square(self.top, side)]
 
     @property
@@ -165,6 +171,7 @@ def _case(benchmark: IMMRBenchmark, gallery: GalleryScores, query: int, row: int
         top_title=top["title"],
         rank=int(gallery.above["own"][query]) + 1,
         mass=float(gallery.mass[row]),
+        extent=None if gallery.boxes is None else gallery.boxes[row].tolist(),
     )
 
 
@@ -187,14 +194,18 @@ def _data_url(image: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _outline(picture: Image.Image, box: Sequence[float], size: tuple[int, int]) -> None:
-    """Draw a box of an image of `size` (width, height) on its padded square."""
-    side = picture.width
+def _on_square(box: Sequence[float], size: tuple[int, int], side: int) -> list[float]:
+    """Map a box of an image of `size` (width, height) to its padded square."""
     scale = side / max(size)
     left, top = ((side - length * scale) / 2 for length in size)
     x0, y0, x1, y1 = box
-    corners = (left + x0 * scale, top + y0 * scale, left + x1 * scale - 1, top + y1 * scale - 1)
-    ImageDraw.Draw(picture).rectangle(corners, outline=_BOX, width=max(2, side // 70))
+    return [left + x0 * scale, top + y0 * scale, left + x1 * scale, top + y1 * scale]
+
+
+def _outline(picture: Image.Image, box: Sequence[float], color: tuple[int, int, int]) -> None:
+    x0, y0, x1, y1 = box
+    corners = (x0, y0, max(x1 - 1, x0), max(y1 - 1, y0))
+    ImageDraw.Draw(picture).rectangle(corners, outline=color, width=max(2, picture.width // 70))
 
 
 def _cut(draw: ImageDraw.ImageDraw, text: str, font: Any, width: int) -> str:
