@@ -3,6 +3,7 @@
     python examples/quickstart.py
 
 Draws its own catalog and downloads nothing. Prints Recall@1 and Recall@10 next to chance and writes `quickstart.png`.
+`--catalog examples/photos/catalog.csv` searches real photos instead; any catalog with a `query_image` will do.
 """
 
 import argparse
@@ -18,9 +19,11 @@ from tiger_fg_hf import (
     drawn_catalog,
     encode_items,
     encode_queries,
+    load_catalog,
     search,
 )
 from tiger_fg_hf.evaluation.figure import Case, Hit, draw_results
+from tiger_fg_hf.models.image_loading_tiger_fg import load_rgb_image
 
 MODEL = Path(__file__).parents[1] / "model_cards" / "tiger-fg-tiny"
 SHOWN_HITS = 5
@@ -30,7 +33,8 @@ def main() -> None:
     """Run the quickstart."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=str(MODEL), help="TIGER-FG checkpoint: a folder or a Hub id.")
-    parser.add_argument("--listings", type=int, default=400, help="Listings in the catalog, and crops to find.")
+    parser.add_argument("--catalog", default="drawn", help="Catalog with listings and a crop of each, or 'drawn'.")
+    parser.add_argument("--listings", type=int, default=400, help="Drawn listings, and crops to find.")
     parser.add_argument("--cases", type=int, default=5, help="Crops that the picture shows.")
     parser.add_argument("--output", default="quickstart.png", help="File for the picture.")
     args = parser.parse_args()
@@ -41,10 +45,14 @@ def main() -> None:
     query_tower = TigerFGQueryModel.from_pretrained(args.model)
     item_tower = TigerFGItemModel.from_pretrained(args.model)
 
-    print(f"Drawing {args.listings} listings the model has not seen, half of them cluttered, and a crop of each ...")
-    catalog = drawn_catalog(num_products=args.listings, split="test", size=160)
+    if args.catalog == "drawn":
+        print(f"Drawing {args.listings} listings the model has not seen, half of them cluttered, and a crop of each ...")
+        side = processor.item_size["height"]
+        catalog = load_catalog(drawn_catalog(num_products=args.listings, split="test", size=side))
+    else:
+        catalog = load_catalog(args.catalog)
 
-    print("Embedding them ...")
+    print(f"Embedding {len(catalog)} listings and crops ...")
     item_embeds, groundings = encode_items(item_tower, processor, catalog, return_grounding=True)
     query_embeds = encode_queries(query_tower, processor, catalog["query_image"])
 
@@ -63,10 +71,16 @@ def main() -> None:
         print(f"  {catalog[row]['title']}: {outcome}")
         shown = zip(hits[row, :SHOWN_HITS].tolist(), scores[row, :SHOWN_HITS].tolist(), strict=True)
         found = [
-            Hit(catalog[item]["image"], groundings[item], score, catalog[item]["title"], correct=item == row)
+            Hit(
+                load_rgb_image(catalog[item]["image"]),
+                groundings[item],
+                score,
+                catalog[item]["title"],
+                correct=item == row,
+            )
             for item, score in shown
         ]
-        cases.append(Case(catalog[row]["query_image"], f"{catalog[row]['title']}: {outcome}", found))
+        cases.append(Case(load_rgb_image(catalog[row]["query_image"]), f"{catalog[row]['title']}: {outcome}", found))
     share = is_right[:, 0].double().mean().item()
     title = f"{share:.0%} of {len(catalog)} crops rank their listing first. Shown: {len(cases)} crops, in proportion."
     draw_results(cases, title=title).save(args.output)
