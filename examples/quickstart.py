@@ -46,7 +46,7 @@ def main() -> None:
     item_tower = TigerFGItemModel.from_pretrained(args.model)
 
     if args.catalog == "drawn":
-        print(f"Drawing {args.listings} listings the model has not seen, half of them cluttered, and a crop of each ...")
+        print(f"Drawing {args.listings} listings the model has not seen, half of them cluttered, and their crops ...")
         side = processor.item_size["height"]
         catalog = load_catalog(drawn_catalog(num_products=args.listings, split="test", size=side))
     else:
