@@ -3,7 +3,7 @@
 PYTHON ?= python
 export HF_HUB_OFFLINE = 1
 
-.PHONY: help lint format types test doctest examples docs serve-docs diagrams model-cards check-model-cards quickstart minimum-versions clean
+.PHONY: help lint format types test doctest examples docs serve-docs diagrams model-cards check-model-cards quickstart minimum-versions fuzz clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -52,6 +52,10 @@ minimum-versions:  ## Run the tests with the oldest versions that pyproject.toml
 	uv venv --clear .venv-minimum
 	uv pip install --python .venv-minimum --torch-backend cpu --resolution lowest-direct -e ".[test]"
 	.venv-minimum/bin/python -m pytest
+
+N ?= 20000
+fuzz:  ## Attack reading, encoding and training: N broken pictures and records, kills, full disks, damaged files (hours).
+	PYTHONPATH=src:tests/fixtures $(PYTHON) -m tests.fuzz --number $(N) --output fuzz
 
 clean:  ## Remove what builds and tests leave behind.
 	rm -rf build dist site .venv-minimum .pytest_cache .ruff_cache .mypy_cache quickstart.png

@@ -3,18 +3,19 @@ r"""Make a Hub repository folder from a finished run: weights, processor, model 
     python examples/publish.py --run runs/tiger-fg-tiny --folder model_cards/tiger-fg-tiny --name tiger-fg-tiny \\
         --results "Drawn clean=runs/clean.json" "Drawn clutter=runs/clutter.json" ...
 
-`--push_to REPO_ID` uploads the folder. All numbers on the card come from the result files.
+`--push_to REPO_ID --visibility private` uploads the files of the checkpoint, and no others that lie in the folder. All
+numbers on the card come from the result files.
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from huggingface_hub import HfApi
 from transformers import AutoModel, AutoProcessor
 
 from tiger_fg_hf.export.remote_code import export_with_code
 from tiger_fg_hf.hub.card import check_results, write_card
+from tiger_fg_hf.hub.upload import list_published_files, upload_checkpoint
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,8 +31,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--training_data", required=True, help="What it was trained on.")
     parser.add_argument("--hardware", required=True, help="What it was trained with.")
     parser.add_argument("--commands", required=True, help="Commands that reproduce it.")
-    parser.add_argument("--push_to", help="Hub repository to upload the folder to.")
+    parser.add_argument("--push_to", help="Hub repository to upload the checkpoint to; needs --visibility.")
+    parser.add_argument("--visibility", choices=("private", "public"), help="Who can see the repository.")
     args = parser.parse_args(argv)
+    if args.push_to and args.visibility is None:
+        parser.error("--push_to: state --visibility private or --visibility public")
 
     results = {}
     for entry in args.results:
@@ -58,11 +62,13 @@ def main(argv: list[str] | None = None) -> None:
         hardware=args.hardware,
         commands=args.commands,
     )
-    size = sum(path.stat().st_size for path in Path(args.folder).rglob("*") if path.is_file())
-    print(f"{args.folder}: {size / 1e6:.1f} MB")
+    files = list_published_files(args.folder)
+    size = sum(Path(args.folder, name).stat().st_size for name in files.published)
+    print(f"{args.folder}: {len(files.published)} files, {size / 1e6:.1f} MB")
+    if files.left_out:
+        print(f"not part of the checkpoint: {', '.join(files.left_out)}")
     if args.push_to:
-        HfApi().create_repo(args.push_to, exist_ok=True)
-        print(HfApi().upload_folder(repo_id=args.push_to, folder_path=args.folder))
+        print(upload_checkpoint(args.folder, args.push_to, private=args.visibility == "private"))
 
 
 if __name__ == "__main__":

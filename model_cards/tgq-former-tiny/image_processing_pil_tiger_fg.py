@@ -147,6 +147,23 @@ def crop_box(
     return image.crop((x0, y0, x1, y1))
 
 
+class _DecodedImages(Sequence[Image.Image]):
+    """Images of a batch, decoded and cropped as they are asked for, so that one at a time is in memory."""
+
+    def __init__(self, images: Sequence[Any], boxes: Sequence[Box | None], convert: bool):
+        self._images, self._boxes, self._convert = images, boxes, convert
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: Any) -> Any:
+        image, box, name = self._images[index], self._boxes[index], f"images[{index}]"
+        decoded, full_size = load_reduced_rgb_image(image, name=name, convert=self._convert)
+        if box is None:
+            return decoded
+        return crop_box(decoded, box, name=image_name(image, name), full_size=full_size)
+
+
 class TigerFGImageProcessorOptions:
     """What both backends share: defaults, checks, decoding, cropping and the saved form."""
 
@@ -202,27 +219,22 @@ class TigerFGImageProcessorOptions:
             boxes = [None] * len(images)
         elif len(boxes) != len(images):
             raise ValueError(f"got {len(boxes)} boxes for {len(images)} images; use None for a whole image")
-        loaded = []
-        for index, (image, box) in enumerate(zip(images, boxes, strict=True)):
-            name = f"images[{index}]"
-            decoded, full_size = load_reduced_rgb_image(image, name=name, convert=do_convert_rgb)
-            if box is not None:
-                decoded = crop_box(decoded, box, name=image_name(image, name), full_size=full_size)
-            loaded.append(decoded)
+        options = PixelOptions(**{name: kwargs.pop(name) for name in PixelOptions._fields})
+        loaded: Sequence[Image.Image] = _DecodedImages(images, boxes, do_convert_rgb)
         if not do_resize:
+            loaded = list(loaded)
             sizes = {image.size for image in loaded}
             if len(sizes) > 1:
                 raise ValueError(f"do_resize=False needs images of one size, got (width, height) {sorted(sizes)}")
             width, height = loaded[0].size
-            kwargs |= {"size": SizeDict(height=height, width=width), "resize_mode": "squash"}
-        options = PixelOptions(**{name: kwargs.pop(name) for name in PixelOptions._fields})
+            options = options._replace(size=SizeDict(height=height, width=width), resize_mode="squash")
         pixel_values = self._resize_and_normalize(loaded, options, **kwargs)
         if data_format == ChannelDimension.LAST:
             pixel_values = pixel_values.swapaxes(1, 2).swapaxes(2, 3)
         return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors)
 
-    def _resize_and_normalize(self, images: list[Image.Image], options: PixelOptions, **kwargs) -> Any:
-        """Return float32 pixels `[B, 3, H, W]` of RGB images; each backend implements this."""
+    def _resize_and_normalize(self, images: Sequence[Image.Image], options: PixelOptions, **kwargs) -> Any:
+        """Return float32 pixels `[B, 3, H, W]` of RGB images, which are decoded when they are asked for."""
         raise NotImplementedError
 
     def _standardize_kwargs(
@@ -263,7 +275,7 @@ class TigerFGImageProcessorPil(TigerFGImageProcessorOptions, PilBackend):
         **kwargs: Any of [`TigerFGImageProcessorKwargs`].
     """
 
-    def _resize_and_normalize(self, images: list[Image.Image], options: PixelOptions, **kwargs) -> np.ndarray:
+    def _resize_and_normalize(self, images: Sequence[Image.Image], options: PixelOptions, **kwargs) -> np.ndarray:
         # Rescaling and normalization are one multiplication and one subtraction per channel.
         scale = np.full((3, 1, 1), options.rescale_factor if options.do_rescale else 1.0)
         shift = np.zeros((3, 1, 1))
@@ -274,7 +286,8 @@ class TigerFGImageProcessorPil(TigerFGImageProcessorOptions, PilBackend):
 
         height, width = options.size.height, options.size.width
         pixel_values = np.empty((len(images), 3, height, width), dtype=np.float32)
-        for image, output in zip(images, pixel_values, strict=True):
+        for index, output in enumerate(pixel_values):
+            image = images[index]
             plan = plan_resize(image.height, image.width, options.size, options.resize_mode)
             if plan.source is not None:
                 image = image.crop(plan.source)

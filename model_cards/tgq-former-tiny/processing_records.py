@@ -9,6 +9,7 @@ from PIL import Image
 from transformers.processing_utils import ProcessorMixin
 
 from .record_text import RecordTemplate, check_mapping, exceeds_length, map_columns
+from .special_tokens import special_tokens_of
 
 
 class RecordProcessor(ProcessorMixin):
@@ -39,8 +40,17 @@ class RecordProcessor(ProcessorMixin):
     def _template(self) -> RecordTemplate:
         segments = self.text_template if isinstance(self.text_template, str) else tuple(self.text_template)
         return _cached_template(
-            segments, self.text_separator, self.attribute_template, self.attribute_separator, self.keep_html
+            segments,
+            self.text_separator,
+            self.attribute_template,
+            self.attribute_separator,
+            self.keep_html,
+            special_tokens_of(*self._tokenizers()),
         )
+
+    def _tokenizers(self) -> list[Any]:
+        """Return the tokenizers that read records."""
+        return [getattr(self, name) for name in self.get_attributes() if name.endswith("tokenizer")]
 
     @classmethod
     def get_processor_dict(cls, pretrained_model_name_or_path, **kwargs):

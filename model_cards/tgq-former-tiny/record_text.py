@@ -3,12 +3,15 @@
 import json
 import re
 import string
-import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from numbers import Number
 from typing import Any
 
 from .html_text import strip_html
+from .special_tokens import spell_special_tokens
+from .text_cut import cut_texts
+from .tokenizer_lock import tokenizing
+from .unicode_text import normalize_nfc
+from .value_text import shown, value_text
 
 SCHEMA = ("item_id", "image", "title", "category", "attributes", "box", "query_image")
 """The names of a record's fields, in order."""
@@ -16,39 +19,8 @@ SCHEMA = ("item_id", "image", "title", "category", "attributes", "box", "query_i
 ATTRIBUTE_PREFIX = "attributes."
 """Prefix of the name of a column that holds one attribute or several: `attributes.color`."""
 
-_LIST_SEPARATOR = ", "
 # Control characters that are not white space, lone surrogates (which cannot be encoded) and the byte-order mark.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff]")
-
-
-def value_text(value: Any, name: str = "value") -> str:
-    """Return a value of a record as text, without surrounding white space.
-
-    `None` and NaN give `""`. Lists are joined by `", "` without their empty elements, a mapping becomes JSON text, and
-    anything else is converted by `str`.
-
-    Args:
-        value: Any value of a record.
-        name: The value's name in error messages.
-
-    Raises:
-        ValueError: If the value is, or holds, bytes.
-
-    Example:
-        >>> value_text(["red", None, 2.5]), value_text(float("nan")), value_text({"width": 3})
-        ('red, 2.5', '', '{"width": 3}')
-    """
-    if value is None or (isinstance(value, Number) and value != value):
-        return ""
-    if isinstance(value, bytes | bytearray | memoryview):
-        raise ValueError(f"{name} must be text, a number, a list or a mapping, got {type(value).__name__}")
-    if isinstance(value, set | frozenset):
-        value = sorted(value, key=str)  # the order of a set differs between processes
-    if isinstance(value, list | tuple):
-        return _LIST_SEPARATOR.join(filter(None, (value_text(element, name) for element in value)))
-    if isinstance(value, Mapping):
-        return json.dumps(dict(value), ensure_ascii=False, default=str)
-    return str(value).strip()
 
 
 def fold_attributes(row: Mapping[str, Any]) -> dict[str, str] | None:
@@ -65,7 +37,8 @@ def fold_attributes(row: Mapping[str, Any]) -> dict[str, str] | None:
         The attributes as text, without empty ones, or `None` if there are none.
 
     Raises:
-        ValueError: If text that starts like a JSON object is not one, or a value is bytes; the message names it.
+        ValueError: If text that starts like a JSON object is not one, or a value cannot be read as text; the message
+            names it.
 
     Example:
         >>> fold_attributes({"attributes": '{"color": "teal", "size": null}', "attributes.use": ["tea", "soup"]})
@@ -75,19 +48,36 @@ def fold_attributes(row: Mapping[str, Any]) -> dict[str, str] | None:
     """
     attributes: dict[str, str] = {}
     # `attributes` comes first wherever it stands in the row, as in a loaded catalog.
-    columns = ["attributes", *(column for column in row if column.startswith(ATTRIBUTE_PREFIX))]
+    columns = ["attributes", *filter(_is_attribute, row)]
     for column, value in ((column, row[column]) for column in columns if column in row):
         if isinstance(value, str) and value.lstrip().startswith("{"):
             try:
                 value = json.loads(value)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{column} is not valid JSON ({error}): {value[:80]!r}") from None
         entries = value if isinstance(value, Mapping) else {column.removeprefix(ATTRIBUTE_PREFIX): value}
         for name, entry in entries.items():
-            text = value_text(entry, column if entries is not value else f"{column}[{name!r}]")
+            text = value_text(entry, column if entries is not value else f"{column}[{shown(name)}]")
             if text:
-                attributes[str(name)] = text
+                attributes[value_text(name, f"a name in {column}") if not isinstance(name, str) else name] = text
     return attributes or None
+
+
+def check_names(row: Mapping[str, Any]) -> None:
+    """Check that a row or record is a mapping whose names are text.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not isinstance(row, Mapping):
+        raise ValueError(f"expected a record (dict), got {type(row).__name__}")
+    for name in row:
+        if not isinstance(name, str):
+            raise ValueError(f"the names of a record must be text, got {shown(name)} ({type(name).__name__})")
+
+
+def _is_attribute(name: Any) -> bool:
+    return isinstance(name, str) and name.startswith(ATTRIBUTE_PREFIX)
 
 
 def has_unmapped_columns(names: Collection[str], columns: Mapping[str, str | Sequence[str]] | None) -> bool:
@@ -126,14 +116,14 @@ def map_columns(row: Mapping[str, Any], columns: Mapping[str, str | Sequence[str
     for name, source in (columns or {}).items():
         if name == "attributes":
             sources = [source] if isinstance(source, str) else source
-            if is_unmapped or not any(column.startswith(ATTRIBUTE_PREFIX) for column in row):
+            if is_unmapped or not any(map(_is_attribute, row)):
                 mapped |= _map_attributes(row, sources, is_unmapped)
         elif isinstance(source, str) and source in row and (is_unmapped or name not in row):
             mapped[name] = row[source]
     if not mapped:
         return row
-    if any(column.startswith(ATTRIBUTE_PREFIX) for column in mapped):
-        row = {name: v for name, v in row.items() if name != "attributes" and not name.startswith(ATTRIBUTE_PREFIX)}
+    if any(map(_is_attribute, mapped)):
+        row = {name: v for name, v in row.items() if name != "attributes" and not _is_attribute(name)}
     return {**row, **mapped}
 
 
@@ -161,7 +151,7 @@ def clean_text(text: str, *, keep_html: bool = False) -> str:
         >>> clean_text("  Linen&nbsp;<b>shirt</b>\n ")
         'Linen shirt'
     """
-    text = unicodedata.normalize("NFC", text if keep_html else strip_html(text))
+    text = normalize_nfc(text if keep_html else strip_html(text))
     return " ".join(_UNPRINTABLE.sub("", text).split())
 
 
@@ -175,6 +165,8 @@ class RecordTemplate:
         attribute_template: Format of one attribute, with the fields `{name}` and `{value}`.
         attribute_separator: Text between two attributes.
         keep_html: Whether to keep HTML tags and entities; see `strip_html`.
+        special_tokens: The tokenizer's special tokens. In the values of a record they are text; see
+            `spell_special_tokens`. In the template they stay.
 
     Raises:
         ValueError: If a template has no field, a field that is not a bare name, or a field that cannot occur there.
@@ -192,6 +184,7 @@ class RecordTemplate:
         attribute_template: str = "{name}: {value}",
         attribute_separator: str = ", ",
         keep_html: bool = False,
+        special_tokens: tuple[str, ...] = (),
     ):
         if isinstance(text_template, str):
             raise ValueError(f"text_template must be a list of segments, got the string {text_template!r}")
@@ -204,6 +197,7 @@ class RecordTemplate:
         self._attribute_template = attribute_template
         self._attribute_separator = attribute_separator
         self._keep_html = keep_html
+        self._special_tokens = special_tokens
 
     def render_all(self, records: Sequence[str | Mapping[str, Any] | None]) -> list[str]:
         """Render each of several records; see `render`. Errors name the position of the record."""
@@ -255,14 +249,16 @@ class RecordTemplate:
         return self._separator.join(segments)
 
     def _check_names(self, record: Mapping[str, Any]) -> None:
-        """Refuse a record that has keys outside the schema but no field of the template."""
+        """Refuse a record with names that are not text, or with names outside the schema but no template field."""
         if not isinstance(record, Mapping):
             raise ValueError(f"expected a string, a record (dict) or None, got {type(record).__name__}")
-        attributes = any(name.startswith(ATTRIBUTE_PREFIX) for name in record)
+        check_names(record)
+        attributes = any(map(_is_attribute, record))
         if not attributes and record.keys().isdisjoint(self._fields) and not record.keys() <= self._known:
             raise ValueError(
                 f"the record has no field of the text template ({', '.join(self._fields)}), only "
-                f"{', '.join(map(repr, record))}; rename its fields, map them with `columns`, or pass None for no text"
+                f"{', '.join(map(shown, record))}; rename its fields, map them with `columns`, or pass None for no "
+                "text"
             )
 
     def _value(self, record: Mapping[str, Any], field: str) -> str:
@@ -275,7 +271,7 @@ class RecordTemplate:
         return self._attribute_separator.join(rendered)
 
     def _clean(self, text: str) -> str:
-        return clean_text(text, keep_html=self._keep_html)
+        return spell_special_tokens(clean_text(text, keep_html=self._keep_html), self._special_tokens)
 
 
 def check_mapping(columns: Mapping[str, str | Sequence[str]]) -> None:
@@ -303,7 +299,9 @@ def tokenize_texts(tokenizer: Any, texts: Sequence[str], options: Mapping[str, A
         `input_ids` and `attention_mask`.
     """
     # Some tokenizers return no token at all for "", so a batch of empty texts would have no columns.
-    encoding = tokenizer([text or "-" for text in texts], **options, return_attention_mask=True)
+    with tokenizing():
+        cut = cut_texts(tokenizer, texts, options)
+        encoding = tokenizer([text or "-" for text in cut], **options, return_attention_mask=True)
     for row, text in enumerate(texts):
         if not text:
             length = len(encoding["input_ids"][row])
@@ -316,7 +314,9 @@ def exceeds_length(tokenizer: Any, texts: Sequence[str], max_length: int) -> lis
     """Return for each text whether it has more than `max_length` tokens, special tokens included."""
     if not texts:
         return []
-    encoding = tokenizer(list(texts), truncation=False, padding=False, verbose=False)
+    with tokenizing():
+        texts = cut_texts(tokenizer, texts, {"truncation": True, "max_length": max_length})
+        encoding = tokenizer(texts, truncation=False, padding=False, verbose=False)
     return [len(ids) > max_length for ids in encoding["input_ids"]]
 
 

@@ -28,7 +28,7 @@ def test_catalog_equals_items_encoded_in_memory(tmp_path):
     report = encode_catalog(model, StubProcessor(), dataset, tmp_path, shard_size=10, batch_size=4)
     assert (report.encoded, report.resumed, report.skipped) == (ROWS, 0, [])
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "manifest.json", "shard-00000.safetensors", "shard-00001.safetensors", "shard-00002.safetensors",
+        ".lock", "manifest.json", "shard-00000.safetensors", "shard-00001.safetensors", "shard-00002.safetensors",
     ]  # fmt: skip
     loaded = load_embeddings(tmp_path)
     torch.testing.assert_close(loaded.embeds, encode_items(model, StubProcessor(), dataset))
@@ -51,7 +51,7 @@ def test_finished_shards_are_not_encoded_again(tmp_path):
     (tmp_path / "shard-00001.tmp").write_bytes(b"half a shard")
     with pytest.raises(ValueError, match=r"1 of 3 shards are missing \(shard-00001.safetensors first\)"):
         load_embeddings(tmp_path)
-    model = StubModel()
+    model = StubModel().eval()
     report = encode_catalog(model, StubProcessor(), dataset, tmp_path, shard_size=10)
     assert sum(model.batch_sizes) == 10
     assert (report.encoded, report.resumed) == (ROWS, 13)

@@ -150,6 +150,73 @@ def test_csv_values_stay_text(tmp_path, streaming, suffix):
     assert (found[-1]["title"], found[-1]["attributes"]) == ("null", {"size": "XL"})
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "metadata"])
+def test_csv_files_in_folders_are_text(tmp_path, kind, streaming):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    for name in ("a.png", "b.png") if kind == "metadata" else ():  # pictures make it an image folder
+        (folder / name).write_bytes(png())
+    separator = "\t" if kind == "tsv" else ","
+    name = "metadata.csv" if kind == "metadata" else f"items.{kind}"
+    image = "file_name" if kind == "metadata" else "image"
+    lines = [["item_id", image, "title", "size"], ["NA", "a.png", "007", "4.50"], ["1e5", "b.png", "1984", ""]]
+    (folder / name).write_text("".join(separator.join(line) + "\n" for line in lines))
+    first, second = records(load_catalog(folder, columns="attributes=size", streaming=streaming))
+    assert (first["item_id"], first["title"], first["attributes"]) == ("NA", "007", {"size": "4.50"})
+    assert (second["item_id"], second["title"], second["attributes"]) == ("1e5", "1984", None)
+    assert first["image"] == {"bytes": None, "path": str(folder / "a.png")}
+
+
+def test_image_folders_with_splits(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / split / "photos").mkdir(parents=True)
+        (tmp_path / split / "photos" / "a.png").write_bytes(png())
+        text = f"photo_file_name,item_id,title\nphotos/a.png,007,{split}\n"
+        (tmp_path / split / "metadata.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"expected a split out of (train, test|test, train), found None"):
+        load_catalog(tmp_path, columns="image=photo")
+    for split in ("train", "test"):
+        (record,) = records(load_catalog(tmp_path, split=split, columns="image=photo"))
+        assert (record["item_id"], record["title"]) == ("007", split)
+        assert record["image"]["path"] == str(tmp_path / split / "photos" / "a.png")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("in_folder", [False, True])
+@pytest.mark.parametrize("line", [2, 3])
+def test_rows_with_too_many_fields_are_named(tmp_path, line, in_folder, streaming):
+    """The reader of `datasets` drops the fields beyond the header if the first row has them."""
+    lines = ["item_id,image,title", "a,a.png,mug", "b,b.png,lamp"]
+    lines[line - 1] += ",for tea"
+    (tmp_path / "items.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match=rf"line {line} of .*items\.csv has 4 fields, but the header has 3"):
+        load_catalog(tmp_path if in_folder else tmp_path / "items.csv", streaming=streaming)
+
+
+def test_short_rows_long_fields_and_trailing_separators_are_read(tmp_path):
+    lines = ["item_id,image,title", f'a,a.png,"{"x" * 200_000}, y",', "b,b.png,,"]
+    (tmp_path / "items.csv").write_text("\n".join(lines) + "\n")
+    first, second = records(load_catalog(tmp_path / "items.csv"))
+    assert (len(first["title"]), second["title"]) == (200_003, "")
+    (tmp_path / "short.csv").write_text("item_id,image,title\na,a.png\n")
+    assert [record["title"] for record in records(load_catalog(tmp_path / "short.csv"))] == [""]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("image", [list(png()), ["a.png", "b.png"], 7])
+def test_numbers_and_lists_are_no_pictures(image, streaming):
+    source = datasets.Dataset.from_dict({"item_id": ["a"], "photo": [image]})
+    with pytest.raises(ValueError, match=r"column 'photo' for 'image' holds .* expected images, paths, bytes, or arr"):
+        load_catalog(source, columns={"image": "photo"}, streaming=streaming)
+
+
+def test_arrays_are_pictures():
+    source = datasets.Dataset.from_dict({"item_id": ["a"], "image": [[[[255, 0, 0], [255, 0, 0]]]]})
+    picture = Image.open(io.BytesIO(load_catalog(source)[0]["image"]["bytes"]))
+    assert (picture.size, picture.getpixel((0, 0))) == ((2, 1), (255, 0, 0))
+
+
 def test_patterns_of_files(tmp_path):
     for name in ("b", "a"):
         (tmp_path / f"{name}.csv").write_text(f"item_id,image\n{name},{name}.png\n")

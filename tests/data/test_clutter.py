@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tiger_fg_hf.data.clutter import ClutterBank, clutter_pool
+from tiger_fg_hf.data.clutter import ClutterBank, clutter_pool, open_clutter
 
 
 def test_clutter_pools_are_disjoint_and_repeatable():
@@ -27,3 +27,9 @@ def test_clutter_bank_reads_datasets_and_names_bad_images():
         ClutterBank([photos[0], b"no image"])
     with pytest.raises(ValueError, match="at least one image"):
         ClutterBank([])
+
+
+@pytest.mark.parametrize("source", ["http://127.0.0.1:9/photos.parquet", "https://127.0.0.1:9/photos"])
+def test_clutter_is_not_downloaded_from_a_url(source):
+    with pytest.raises(ValueError, match=r"clutter http.*: it is a URL; download it first"):
+        open_clutter(source, "query", size=32)

@@ -1,13 +1,15 @@
 """TGQ-Former's processor: pictures, titles and prompts."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoProcessor, PreTrainedTokenizerFast
+from transformers import AutoProcessor, CLIPImageProcessorPil, PreTrainedTokenizerFast
 
 from tiger_fg_hf import TGQFormerProcessor, TigerFGImageProcessorPil, TigerFGProcessor
 
@@ -164,3 +166,31 @@ def test_the_processor_of_another_model_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds a TGQFormerProcessor; a TigerFGProcessor cannot be read from it"):
         TigerFGProcessor.from_pretrained(tmp_path / "tgq")
     assert isinstance(AutoProcessor.from_pretrained(tmp_path / "tgq"), TGQFormerProcessor)
+
+
+def test_image_processors_of_other_libraries_download_nothing(tmp_path):
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+    processor = make_processor()
+    processor.image_processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=32)
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/mug.png"
+        for image in (url, {"bytes": None, "path": url}):
+            with pytest.raises(ValueError, match=r"images.0. .*it is a URL; download it first"):
+                processor(images=[image])
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert not asked
+    photo().save(tmp_path / "photo.png")
+    expected = processor(images=[photo(), photo(1)])["pixel_values"]
+    mixed = [tmp_path / "photo.png", photo(1)]
+    assert np.array_equal(processor(images=mixed)["pixel_values"], expected)
+    assert np.array_equal(processor(images=[str(mixed[0]), photo(1)])["pixel_values"], expected)

@@ -9,7 +9,8 @@ from processor_cases import make_tgq_former, make_tiger_fg, make_word_tokenizer,
 
 from tiger_fg_hf import load_catalog
 from tiger_fg_hf.catalog.record import to_record
-from tiger_fg_hf.models.record_text import RecordTemplate, exceeds_length, fold_attributes, map_columns, value_text
+from tiger_fg_hf.models.record_text import RecordTemplate, exceeds_length, fold_attributes, map_columns
+from tiger_fg_hf.models.value_text import value_text
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from tiger_fg_hf.training.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
+from tiger_fg_hf.training.manifest import DamagedCheckpointError
 
 GUARD = {"seed": 0, "rows": 9}
 
@@ -127,6 +128,7 @@ def test_checkpoints_of_earlier_versions_are_refused_clearly(run, tmp_path):
     """They recorded fewer arguments, at the top level of the file."""
     folder = save_checkpoint(run[0], tmp_path, 2, GUARD, keep=1)
     (folder / "trainer_state.json").write_text(json.dumps({"step": 2, **GUARD}))
+    (folder / "manifest.json").unlink()
     with pytest.raises(ValueError, match=r"step-00000002' was saved by an earlier version .* another --output_dir"):
         load_checkpoint(run[0], folder, GUARD)
 
@@ -135,6 +137,9 @@ def test_missing_checkpoint_is_an_error(run, tmp_path):
     folder = save_checkpoint(run[0], tmp_path, 2, GUARD, keep=1)
     assert json.loads((folder / "trainer_state.json").read_text()) == {"step": 2, "guard": GUARD}
     (folder / "trainer_state.json").unlink()
+    with pytest.raises(DamagedCheckpointError, match=r"step-00000002/trainer_state.json' is missing"):
+        load_checkpoint(run[0], folder, GUARD)
+    (folder / "manifest.json").unlink()
     for path in (folder, tmp_path / "absent"):
         with pytest.raises(FileNotFoundError, match=rf"{path.name}' is not a complete checkpoint"):
             load_checkpoint(run[0], path, GUARD)

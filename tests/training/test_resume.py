@@ -18,7 +18,7 @@ from tiger_fg_hf.training.resume import guard_differences, guarded_arguments
 HARMLESS = {
     *("output_dir", "log_every", "eval_every", "save_every", "save_total_limit", "resume", "tracker", "progress"),
     *("data", "split", "items", "item_columns", "on_error", "eval_data", "eval_limit", "num_workers"),
-    *("feature_cache", "attn_implementation", "gradient_checkpointing"),
+    *("feature_cache", "attn_implementation", "gradient_checkpointing", "allow_outside"),
 }
 # Other values for the fields that do not take just any value.
 OTHERS = {

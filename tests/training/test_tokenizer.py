@@ -8,6 +8,7 @@ import sentencepiece
 from transformers import AutoTokenizer
 
 from tiger_fg_hf import train_sentencepiece_tokenizer
+from tiger_fg_hf.training.recipes.catalogs import catalog_texts
 from tiger_fg_hf.training.tokenizer import tokenizer_from_sentencepiece, train_sentencepiece_model
 
 WORDS = ["linen", "cotton", "shirt", "dress", "running", "shoe", "red", "café", "Größe", "42", "color:", "|", "衬衫"]
@@ -124,3 +125,26 @@ def test_unusable_texts(texts, message):
 def test_vocabulary_too_small_for_the_characters():
     with pytest.raises(ValueError, match=r"vocab_size=100 .* 100 vs "):
         train_sentencepiece_tokenizer(catalog(100), vocab_size=100)
+
+
+@pytest.mark.parametrize("position", [0, 1, 50])
+def test_an_error_of_the_texts_stays_what_it_is(position):
+    """SentencePiece reads the texts, and made every error in them its own: `INTERNAL`, without the type."""
+
+    def texts():
+        yield from ["red shirt"] * position
+        raise OSError(f"row {position}: the file is gone")
+
+    with pytest.raises(OSError, match=rf"^row {position}: the file is gone$"):
+        train_sentencepiece_tokenizer(texts(), vocab_size=300)
+
+
+def test_errors_of_sentencepiece_say_what_is_wrong_first():
+    with pytest.raises(ValueError, match=r"on these texts: Vocabulary size is smaller than required_chars"):
+        train_sentencepiece_tokenizer(catalog(100), vocab_size=100)
+
+
+def test_unusable_row_is_named():
+    rows = [{"item_id": "a", "title": "red shirt"}, {"item_id": "b", "title": "x", "attributes": "{broken"}]
+    with pytest.raises(ValueError, match=r"^row 1 of the catalog cannot be read .* item 'b': attributes is not valid"):
+        train_sentencepiece_tokenizer(catalog_texts(rows), vocab_size=300)

@@ -11,9 +11,10 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..models.image_loading_tiger_fg import load_reduced_rgb_image
-from ..models.record_text import map_columns, value_text
+from ..models.record_text import map_columns
+from ..models.value_text import value_text
 from .encode import split_rows
-from .faults import RowFault
+from .faults import RowFault, reason_of
 from .notes import count_notes, describe_notes, total_notes
 from .pairing import PairedCatalog
 from .record import IMAGE_COLUMNS, read_box
@@ -142,10 +143,10 @@ class _CheckedRow:
         row = map_columns(row, getattr(processor, "columns", None))
         self.reasons: list[str] = []
         self.notes: dict[str, int] = {}
-        self.item_id = self._try(value_text, row.get("item_id")) or None
-        if self.item_id is None:
+        self.item_id = self._try(value_text, row.get("item_id"), "item_id") or None
+        if self.item_id is None and not self.reasons:
             self.reasons.append("item_id is empty")
-        record = self._try(text_record, row)
+        record = self._try(text_record, {**row, "item_id": self.item_id})
         if record is not None:
             text = self._try(_text_of, record, processor)
             if text is not None:
@@ -180,8 +181,8 @@ class _CheckedRow:
     def _try(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except ValueError as error:
-            self.reasons.append(str(error))
+        except Exception as error:
+            self.reasons.append(reason_of(error))
             return None
 
 

@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import datasets
+
 from ..models.record_text import ATTRIBUTE_PREFIX, SCHEMA, check_mapping
 
 Columns: TypeAlias = Mapping[str, str | Sequence[str]]
 """Schema name to source column; `attributes` may have several."""
+
+_PICTURE_TYPES = ("string", "string_view", "binary", "binary_view", "null")
 
 
 def parse_columns(text: str) -> dict[str, str | list[str]]:
@@ -117,4 +121,28 @@ def check_found(mapping: Mapping[str, str], columns: Columns, found: list[str], 
             raise ValueError(
                 f"{label}: no column {wanted}, found {', '.join(found)}; "
                 f"name the column with columns={{{name!r}: ...}} or '{name}=...'"
+            )
+
+
+def check_image_types(mapping: Mapping[str, str], features: Mapping[str, Any]) -> None:
+    """Check that image columns can hold pictures: images, paths, bytes, or arrays of two or three dimensions.
+
+    `datasets` would turn a list of numbers into a picture of one row.
+
+    Args:
+        mapping: From `plan_columns`.
+        features: Feature of each source column.
+
+    Raises:
+        ValueError: If a column has numbers or flat lists.
+    """
+    for name in ("image", "query_image"):
+        feature = features[mapping[name]] if name in mapping else None
+        element = feature.feature if isinstance(feature, datasets.List | datasets.LargeList) else None
+        is_flat = isinstance(element, datasets.Value)
+        is_number = isinstance(feature, datasets.Value) and not feature.dtype.endswith(_PICTURE_TYPES)
+        if is_flat or is_number:
+            raise ValueError(
+                f"column {mapping[name]!r} for {name!r} holds {feature}, expected images, paths, bytes, or arrays of "
+                "two or three dimensions"
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -11,6 +10,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
+from .eval_mode import in_eval_mode
 from .faults import RowFault
 from .notes import describe_notes, total_notes
 from .rows import ItemRows, ProcessedBatch, Processor, QueryRows, Records, RowBatches
@@ -36,8 +36,8 @@ def encode_queries(
     """Embed query images.
 
     Args:
-        model: Query tower, called as `model(pixel_values=...)` for `.embeds` `[B, D]`. It runs in eval mode; its mode
-            is restored afterwards.
+        model: Query tower, called as `model(pixel_values=...)` for `.embeds` `[B, D]`. It is evaluated in eval
+            mode; its own mode does not change, so several threads may share it.
         processor: Called as `processor(images=[...], return_tensors="pt")`, in the worker processes.
         images: Anything that the processor can open (PIL images, paths, undecoded `{"bytes", "path"}`), at least one.
         batch_size: Images per forward pass.
@@ -124,20 +124,6 @@ def encode_items(
         grounding=return_grounding,
     )
     return (embeds, groundings) if return_grounding else embeds
-
-
-@contextmanager
-def evaluating(model: torch.nn.Module, device: torch.device | str | None) -> Iterator[None]:
-    """Put a model into eval mode, on `device`; afterwards each submodule returns to the mode it was in."""
-    if device is not None:
-        model.to(device)
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def split_rows(rows: range, size: int, name: str) -> list[range]:
@@ -247,8 +233,8 @@ def _encode_all(
     if len(source) == 0:
         raise ValueError("there is nothing to encode: got 0 rows")
     batches = split_rows(range(len(source)), batch_size, "batch_size")
-    with evaluating(model, device):
-        encoded = list(encode_batches(model, source, batches, grounding=grounding, **options))
+    model = in_eval_mode(model, device)
+    encoded = list(encode_batches(model, source, batches, grounding=grounding, **options))
     if isinstance(source, ItemRows):
         item_ids = [item_id for batch in encoded for item_id in batch.item_ids]
         log_notes(total_notes((batch.notes for batch in encoded), item_ids), len(item_ids))

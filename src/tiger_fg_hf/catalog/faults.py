@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from ..models.value_text import shown
+
+# What our processors call the only element of a batch.
+_BATCH_OF_ONE = re.compile(r"^(?:text\[0\]: |item 0 )")
 
 
 @dataclass(frozen=True)
@@ -24,4 +30,10 @@ class RowFault:
     reason: str
 
     def __str__(self) -> str:
-        return f"row {self.row} (item_id {self.item_id!r}): {self.reason}"
+        return f"row {self.row} (item_id {shown(self.item_id)}): {self.reason}"
+
+
+def reason_of(error: Exception) -> str:
+    """Say what is wrong with a row, without its place in its batch."""
+    message = _BATCH_OF_ONE.sub("", str(error)).replace("images[0]", "image")
+    return message if isinstance(error, ValueError) and message else f"{type(error).__name__}: {message}"

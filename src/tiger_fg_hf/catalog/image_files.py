@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -39,10 +40,12 @@ def file_identity(path: str | None, *, hash_content: bool = False) -> str:
     if path is None:
         return ""
     try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or device may never end
+            return f"{path} is not a file"
         if hash_content:
             with open(path, "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-        status = os.stat(path)
     except OSError:
         return f"{path} is missing"
     return f"{path} {status.st_size} {status.st_mtime_ns}"

@@ -30,7 +30,7 @@ def claim_folder(folder: Path, manifest: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         replace_safely(temporary, path)
         return
-    begun = json.loads(path.read_text(encoding="utf-8"))
+    begun = read_manifest(folder)
     names = begun.keys() | manifest.keys()
     differing = sorted(name for name in names if begun.get(name) != manifest.get(name))
     if differing:
@@ -43,11 +43,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is none.
+        ValueError: If it is damaged.
     """
     path = folder / MANIFEST
     if not path.exists():
         raise FileNotFoundError(f"{folder} holds no encoded catalog: there is no {MANIFEST}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        is_usable = all(isinstance(manifest[name], int) and manifest[name] > 0 for name in ("num_rows", "shard_size"))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+    if not is_usable:
+        raise ValueError(f"{path} is damaged: num_rows and shard_size must be positive integers")
+    return manifest
 
 
 def replace_safely(temporary: Path, path: Path) -> None:

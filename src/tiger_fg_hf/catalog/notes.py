@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..models.html_text import has_html
-from ..models.record_text import value_text
+from ..models.value_text import value_text
 
 _LABELS = {
     "missing_images": "rows without a picture, embedded from their text alone",

@@ -7,7 +7,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from ..models.record_text import value_text
+from ..models.value_text import value_text
 
 
 class PairedCatalog:

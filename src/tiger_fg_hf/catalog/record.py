@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..models.record_text import fold_attributes, value_text
+from ..models.record_text import check_names, fold_attributes
+from ..models.value_text import shown, value_text
 
 IMAGE_COLUMNS = ("image", "query_image")
 """The names of the schema that hold images."""
@@ -32,10 +33,9 @@ def to_record(row: Mapping[str, Any]) -> dict[str, Any]:
         >>> record["item_id"], record["attributes"], record["box"]
         ('7', {'color': 'teal'}, [0.0, 0.0, 40.0, 30.0])
     """
-    item_id = value_text(row.get("item_id"), "item_id")
-    if not item_id:
-        raise ValueError(f"catalog row has an empty item_id (title {row.get('title')!r})")
+    item_id = read_item_id(row)
     try:
+        check_names(row)
         return {
             "item_id": item_id,
             "image": row.get("image"),
@@ -46,7 +46,22 @@ def to_record(row: Mapping[str, Any]) -> dict[str, Any]:
             "query_image": row.get("query_image"),
         }
     except ValueError as error:
-        raise ValueError(f"item {item_id!r}: {error}") from None
+        raise ValueError(f"item {shown(item_id)}: {error}") from None
+
+
+def read_item_id(row: Mapping[str, Any]) -> str:
+    """Return the `item_id` of a row as text.
+
+    Raises:
+        ValueError: If it is empty or cannot be read as text; the message gives the title.
+    """
+    try:
+        item_id = value_text(row.get("item_id"), "item_id")
+    except ValueError as error:
+        raise ValueError(f"catalog row (title {shown(row.get('title'))}): {error}") from None
+    if not item_id:
+        raise ValueError(f"catalog row has an empty item_id (title {shown(row.get('title'))})")
+    return item_id
 
 
 def read_box(value: Any) -> list[float] | None:
@@ -62,14 +77,14 @@ def read_box(value: Any) -> list[float] | None:
     if isinstance(value, str):
         try:
             value = json.loads(value) if value.strip() else None
-        except json.JSONDecodeError:
-            raise ValueError(f"expected box [x0, y0, x1, y1], found {value!r}") from None
+        except (ValueError, RecursionError):
+            raise ValueError(f"expected box [x0, y0, x1, y1], found {shown(value)}") from None
     if value is None:
         return None
     try:
-        box = [float(side) for side in value]
-    except (TypeError, ValueError):
+        box = [] if isinstance(value, str | Mapping) else [float(side) for side in value]
+    except Exception:  # any object may be in a record
         box = []
     if len(box) != 4 or not all(map(math.isfinite, box)) or box[0] >= box[2] or box[1] >= box[3]:
-        raise ValueError(f"expected box [x0, y0, x1, y1] with x0 < x1 and y0 < y1, found {value!r}")
+        raise ValueError(f"expected box [x0, y0, x1, y1] with x0 < x1 and y0 < y1, found {shown(value)}")
     return box

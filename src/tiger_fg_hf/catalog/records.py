@@ -36,7 +36,10 @@ class CatalogRecords(Sequence):
         return self.catalog.column_names
 
     def __getitem__(self, row: Any) -> Any:
-        record = to_record(self.catalog[row])
+        try:
+            record = to_record(self.catalog[row])
+        except ValueError as error:
+            raise ValueError(f"row {row}: {error}") from None
         return {name: value for name, value in record.items() if value is not None or name == "box"}
 
 

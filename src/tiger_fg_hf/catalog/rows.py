@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -10,16 +9,14 @@ from typing import Any, NamedTuple, TypeAlias
 import datasets
 import torch
 
-from ..models.record_text import ATTRIBUTE_PREFIX, fold_attributes, has_unmapped_columns, map_columns, value_text
-from .faults import RowFault
+from ..models.record_text import ATTRIBUTE_PREFIX, check_names, fold_attributes, has_unmapped_columns, map_columns
+from ..models.value_text import value_text
+from .faults import RowFault, reason_of
 from .image_files import file_identity, image_path, image_paths
 from .notes import count_notes
 
 Records: TypeAlias = Sequence[Mapping[str, Any]] | datasets.Dataset
 Processor: TypeAlias = Callable[..., Mapping[str, torch.Tensor]]
-
-# What our processors call the only element of a batch.
-_BATCH_OF_ONE = re.compile(r"^(?:text\[0\]: |item 0 )")
 
 
 class ProcessedBatch(NamedTuple):
@@ -84,7 +81,7 @@ class RowBatches:
                 try:
                     self.process([row])
                 except Exception as error:
-                    row.fail(_reason(error))
+                    row.fail(reason_of(error))
             sound = [row for row in sound if row.fault is None]
             inputs = self.process(sound) if sound else {}
         items = [row for row in sound if row.record is not None]
@@ -119,7 +116,7 @@ class QueryRows(RowBatches):
         try:
             row.image = self.images[number]
         except Exception as error:
-            row.fail(_reason(error))
+            row.fail(reason_of(error))
         return row
 
     def process(self, rows: list[Row]) -> Mapping[str, torch.Tensor]:
@@ -172,12 +169,12 @@ class ItemRows(RowBatches):
             if self.identify_files:
                 # Before the image is read: a file that changes in between is then noticed by the next run.
                 row.image_file = file_identity(image_path(row.image), hash_content=self.hash_images)
-            row.item_id = value_text(values.get("item_id")) or None
+            row.item_id = value_text(values.get("item_id"), "item_id") or None
             if self.require_item_id and row.item_id is None:
                 row.fail("its item_id is empty")
             row.record = text_record({name: value for name, value in values.items() if name != self.image_column})
         except Exception as error:
-            row.fail(_reason(error))
+            row.fail(reason_of(error))
         return row
 
     def process(self, rows: list[Row]) -> Mapping[str, torch.Tensor]:
@@ -218,18 +215,13 @@ def text_record(row: Mapping[str, Any]) -> dict[str, Any]:
         >>> text_record({"item_id": 7, "title": "Mug", "attributes.color": "teal", "brand": "ACME", "image": None})
         {'item_id': '7', 'title': 'Mug', 'attributes': {'color': 'teal'}, 'brand': 'ACME'}
     """
+    check_names(row)
     record: dict[str, Any] = {}
     for name, value in row.items():
         if name in ("item_id", "title", "category"):
-            record[name] = value_text(value)
+            record[name] = value_text(value, name)
         elif name == "attributes" or name.startswith(ATTRIBUTE_PREFIX):
             record.setdefault("attributes", fold_attributes(row))
         elif name not in ("image", "query_image", "box"):
             record[name] = value
     return record
-
-
-def _reason(error: Exception) -> str:
-    """Say what is wrong with a row, without its place in its batch."""
-    message = _BATCH_OF_ONE.sub("", str(error)).replace("images[0]", "image")
-    return message if isinstance(error, ValueError) and message else f"{type(error).__name__}: {message}"

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from transformers.utils import logging
 
-from .encode import encode_batches, evaluating, log_notes, split_rows
+from .encode import encode_batches, log_notes, split_rows
+from .eval_mode import in_eval_mode
 from .faults import RowFault
+from .folder_lock import lock_folder
 from .manifest import claim_folder, model_fingerprint, processor_identity, read_manifest
 from .notes import total_notes
 from .rows import ItemRows, Processor, Records
-from .shard_files import digest_image_files, read_embeds, read_header, shard_path, write_shard
+from .shard_files import (
+    DamagedShardError,
+    ShardHeader,
+    digest_image_files,
+    read_shard,
+    shard_path,
+    write_shard,
+)
 
 logger = logging.get_logger(__name__)
 
@@ -77,8 +87,9 @@ def encode_catalog(
     the item ids in the header. A shard appears complete or not at all, and memory holds one shard at a time. Batches
     do not cross shards, so an interrupted and an uninterrupted run with the same `batch_size` give the same numbers.
 
-    A later run encodes only the shards that are missing and those whose image files have changed. Images that are
-    embedded in a `datasets.Dataset` are part of its fingerprint.
+    A later run encodes only the shards that are missing or damaged (each has a checksum of its content and place)
+    and those whose image files have changed. Images that are embedded in a `datasets.Dataset` are part of its
+    fingerprint.
 
     Args:
         model: See `encode_items`.
@@ -106,6 +117,7 @@ def encode_catalog(
         ValueError: If `output_dir` was started with other rows, weights, preprocessing or options (the message
             lists them), a row cannot be processed (the message names row and `item_id`), no row can be processed, or
             an argument is out of range.
+        BlockingIOError: If another process or thread is writing to `output_dir`.
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}')
@@ -132,13 +144,13 @@ def encode_catalog(
         "storage_dtype": str(storage_dtype),
         "autocast_dtype": str(autocast_dtype),
     }
-    claim_folder(output_dir, manifest)
-
     source = ItemRows(dataset, processor, require_item_id=True, identify_files=True, hash_images=hash_images)
-    paths = [shard_path(output_dir, index) for index in range(len(shards))]
-    is_done = [_is_current(path, rows, source) for path, rows in zip(paths, shards, strict=True)]
-    todo = [index for index, done in enumerate(is_done) if not done]
-    with evaluating(model, device):
+    model = in_eval_mode(model, device)
+    with lock_folder(output_dir):
+        claim_folder(output_dir, manifest)
+        paths = [shard_path(output_dir, index) for index in range(len(shards))]
+        finished = _read_finished(paths, shards, source, manifest)
+        todo = [index for index in range(len(shards)) if index not in finished]
         encoded = encode_batches(
             model,
             source,
@@ -148,17 +160,19 @@ def encode_catalog(
             autocast_dtype=autocast_dtype,
             on_error=on_error,
         )
+        written = {}
         for index in todo:
-            write_shard(paths[index], [next(encoded) for _ in batches[index]], storage_dtype)
+            parts = [next(encoded) for _ in batches[index]]
+            written[index] = write_shard(paths[index], parts, storage_dtype, manifest)
 
-    headers = [read_header(path) for path in paths]
+    headers = [header for _, header in sorted({**finished, **written}.items())]
     skipped = [fault for header in headers for fault in header.faults]
     if len(skipped) == len(dataset):
         raise ValueError(f"none of the {len(skipped)} rows could be encoded; the first: {skipped[0]}")
     item_ids = [item_id for header in headers for item_id in header.item_ids]
     notes = total_notes((header.notes for header in headers), item_ids)
     log_notes(notes, len(item_ids))
-    resumed = sum(len(header.item_ids) for header, done in zip(headers, is_done, strict=True) if done)
+    resumed = sum(len(header.item_ids) for header in finished.values())
     return EncodingReport(output_dir, len(item_ids), resumed, skipped, notes)
 
 
@@ -167,32 +181,64 @@ def load_embeddings(output_dir: str | os.PathLike[str]) -> CatalogEmbeddings:
 
     Raises:
         FileNotFoundError: If there is no manifest.
-        ValueError: If shards are missing because encoding was interrupted; run `encode_catalog` again.
+        ValueError: If shards are missing because encoding was interrupted, or do not hold what was written; run
+            `encode_catalog` again.
     """
     output_dir = Path(output_dir)
     manifest = read_manifest(output_dir)
-    count = -(-manifest["num_rows"] // manifest["shard_size"])
-    paths = [shard_path(output_dir, index) for index in range(count)]
+    shards = split_rows(range(manifest["num_rows"]), manifest["shard_size"], "shard_size")
+    paths = [shard_path(output_dir, index) for index in range(len(shards))]
     missing = [path.name for path in paths if not path.exists()]
     if missing:
         raise ValueError(
-            f"{output_dir} is incomplete: {len(missing)} of {count} shards are missing ({missing[0]} first); "
+            f"{output_dir} is incomplete: {len(missing)} of {len(shards)} shards are missing ({missing[0]} first); "
             "run encode_catalog again to finish it"
         )
-    headers = [read_header(path) for path in paths]
-    parts = [read_embeds(path) for path, header in zip(paths, headers, strict=True) if header.item_ids]
+    loaded = []
+    for path, rows in zip(paths, shards, strict=True):
+        try:
+            loaded.append(read_shard(path, rows, manifest))
+        except DamagedShardError as error:
+            raise ValueError(f"{error}; run encode_catalog again to encode it again") from error
+    _warn_of_missing_checksums(output_dir, sum(not shard.has_checksum for shard in loaded))
+    parts = [shard.embeds for shard in loaded if shard.header.item_ids]
     return CatalogEmbeddings(
         torch.cat(parts) if parts else torch.empty(0, 0),
-        [item_id for header in headers for item_id in header.item_ids],
-        [fault for header in headers for fault in header.faults],
+        [item_id for shard in loaded for item_id in shard.header.item_ids],
+        [fault for shard in loaded for fault in shard.header.faults],
     )
 
 
-def _is_current(path: Path, rows: range, source: ItemRows) -> bool:
-    """Return whether a shard exists and its image files have not changed."""
-    if not path.exists():
-        return False
-    if read_header(path).image_files == digest_image_files(source.image_files(rows)):
-        return True
-    logger.warning("image files of rows %d to %d have changed: encoding %s again", rows[0], rows[-1], path.name)
-    return False
+def _read_finished(
+    paths: Sequence[Path], shards: Sequence[range], source: ItemRows, manifest: Mapping[str, Any]
+) -> dict[int, ShardHeader]:
+    """Read the headers of the shards that need not be encoded again, by number."""
+    finished = {}
+    num_unchecked = 0
+    for index, (path, rows) in enumerate(zip(paths, shards, strict=True)):
+        if not path.exists():
+            continue
+        try:
+            shard = read_shard(path, rows, manifest)
+        except DamagedShardError as error:
+            logger.warning("%s; encoding it again", error)
+            continue
+        if shard.header.image_files != digest_image_files(source.image_files(rows)):
+            logger.warning(
+                "image files of rows %d to %d have changed: encoding %s again", rows[0], rows[-1], path.name
+            )
+            continue
+        finished[index] = shard.header
+        num_unchecked += not shard.has_checksum
+    _warn_of_missing_checksums(paths[0].parent, num_unchecked)
+    return finished
+
+
+def _warn_of_missing_checksums(folder: Path, count: int) -> None:
+    """Say that some shards could not be checked, if there are any."""
+    if count:
+        logger.warning(
+            "%s: %d shards of an early version have no checksum, so a change to their content cannot be noticed",
+            folder,
+            count,
+        )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Catalog, Columns, Json, Split, Workers
+from .options import AllowOutside, Catalog, Columns, Json, Split, Workers
 
 EXAMPLE = "Example: tiger-fg check listings.csv --columns title=name,image=photo"
 
@@ -20,6 +20,7 @@ def check(
     ] = None,
     images: Annotated[bool, typer.Option(help="Read and decode every picture.")] = True,
     workers: Workers = 0,
+    allow_outside: AllowOutside = False,
     json: Json = False,
 ) -> None:
     """Check a catalog: list every row that cannot be used, with its item id and the reason.
@@ -33,7 +34,12 @@ def check(
 
     processor = None if model is None else AutoProcessor.from_pretrained(model)
     report = check_catalog(
-        load_catalog(catalog, split=split, columns=columns or getattr(processor, "columns", None)),
+        load_catalog(
+            catalog,
+            split=split,
+            columns=columns or getattr(processor, "columns", None),
+            allow_outside=allow_outside,
+        ),
         processor=processor,
         images=images,
         num_workers=workers,

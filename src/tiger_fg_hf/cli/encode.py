@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import Catalog, Columns, Device, Json, Model, Split, Workers, default_device
+from .options import AllowOutside, Catalog, Columns, Device, Json, Model, Split, Workers, default_device
 
 EXAMPLE = "Example: tiger-fg encode listings.csv --model model_cards/tiger-fg-tiny --output embeddings"
 
@@ -23,6 +23,7 @@ def encode(
     batch_size: Annotated[int, typer.Option(help="Rows per forward pass.", min=1)] = 32,
     workers: Workers = 0,
     device: Device = None,
+    allow_outside: AllowOutside = False,
     json: Json = False,
 ) -> None:
     """Embed every listing of a catalog. Run the command again to continue where it stopped."""
@@ -36,7 +37,7 @@ def encode(
     report = encode_catalog(
         encoder.towers()[1] if hasattr(encoder, "towers") else encoder,
         processor,
-        load_catalog(catalog, split=split, columns=columns or processor.columns),
+        load_catalog(catalog, split=split, columns=columns or processor.columns, allow_outside=allow_outside),
         output,
         on_error=on_error,
         batch_size=batch_size,

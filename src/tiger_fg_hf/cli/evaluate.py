@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Columns, Json, Model, Workers
+from .options import AllowOutside, Columns, Json, Model, Workers
 
 EXAMPLE = "Example: tiger-fg evaluate listings.csv --queries photos.csv --model runs/mine"
 
@@ -27,6 +27,7 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Number of listings. Default: all, or 500 if drawn.")] = None,
     workers: Workers = 0,
     seed: Annotated[int, typer.Option(help="Seed of synthesized queries and of the intervals.")] = 0,
+    allow_outside: AllowOutside = False,
     output: Annotated[Path | None, typer.Option(help="JSON file for all numbers.")] = None,
     json: Json = False,
 ) -> None:
@@ -41,6 +42,7 @@ def evaluate(
         query_columns=query_columns,
         clutter=clutter,
         limit=limit,
+        allow_outside=allow_outside,
         num_workers=workers,
         show_progress=not json,
         seed=seed,

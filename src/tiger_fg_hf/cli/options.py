@@ -14,6 +14,9 @@ Columns = Annotated[
         "was trained with."
     ),
 ]
+AllowOutside = Annotated[
+    bool, typer.Option("--allow-outside/--no-allow-outside", help="Read image paths that leave the catalog's folder.")
+]
 Split = Annotated[str | None, typer.Option(help="Split to read, if the catalog has several.")]
 Model = Annotated[str, typer.Option(help="Checkpoint: a folder or a Hub id.", show_default=False)]
 Workers = Annotated[int, typer.Option(help="Worker processes that read and decode pictures; 0 for none.", min=0)]

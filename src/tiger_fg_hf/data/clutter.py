@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..catalog.photos import load_photo
+from ..models.image_loading_tiger_fg import is_url
 from ..synthetic.backdrops import Backgrounds, DrawnClutter
 
 # Seed of the split of clutter photos into pools; a constant, so that every run and process agrees on it.
@@ -102,9 +103,14 @@ def open_clutter(source: str | None, pool: Literal["query", "item"], *, size: in
 
     Returns:
         The photos, or None if `source` is None.
+
+    Raises:
+        ValueError: If `source` is a URL, there are no photos, or one cannot be read.
     """
     if source is None:
         return None
+    if is_url(source):
+        raise ValueError(f"clutter {source}: it is a URL; download it first and pass the path of the file or folder")
     if source.endswith(".parquet"):
         photos = datasets.load_dataset("parquet", data_files=source, split="train")
     else:

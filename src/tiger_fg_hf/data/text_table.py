@@ -24,7 +24,7 @@ class TextTable:
 
     Raises:
         ValueError: If a row has an empty `item_id`, or a box or attributes that cannot be read; the message names the
-            item.
+            row and the item.
     """
 
     def __init__(self, catalog: Dataset | PairedCatalog):
@@ -34,8 +34,11 @@ class TextTable:
         ends = [0]
         numbers: dict[str, dict[str | None, int]] = {name: {None: -1} for name in ("item_id", "title", "category")}
         codes: dict[str, list[int]] = {name: [] for name in numbers}
-        for row in listings:
-            record = to_record(row)
+        for number, row in enumerate(listings):
+            try:
+                record = to_record(row)
+            except ValueError as error:
+                raise ValueError(f"row {number}: {error}") from None
             encoded += json.dumps({name: record[name] for name in _KEPT}).encode()
             ends.append(len(encoded))
             for name, numbered in numbers.items():

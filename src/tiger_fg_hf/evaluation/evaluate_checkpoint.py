@@ -35,6 +35,7 @@ def evaluate_checkpoint(
     clutter: str | None = None,
     layout: Literal["clean", "clutter", "mixed"] = "mixed",
     limit: int | None = None,
+    allow_outside: bool = False,
     without_text: bool = False,
     batch_size: int = 64,
     num_workers: int = 0,
@@ -55,6 +56,7 @@ def evaluate_checkpoint(
         clutter: folder, parquet file or Hub id of background photos for synthesized queries; default: drawn ones.
         layout: layout of drawn listings.
         limit: number of listings to use; default: all, or 500 if drawn.
+        allow_outside: read image paths that leave the folder of their catalog; see `load_catalog`.
         without_text: leave the text of the listings out.
         batch_size: pictures per forward pass.
         num_workers: processes that prepare pictures.
@@ -81,10 +83,12 @@ def evaluate_checkpoint(
         model = TigerFGModel.from_pretrained(checkpoint)
         processor = TigerFGProcessor.from_pretrained(checkpoint)
     if isinstance(items, (str, Path)):
-        items = open_items(items, columns=columns or processor.columns, layout=layout, limit=limit)
+        items = open_items(
+            items, columns=columns or processor.columns, layout=layout, limit=limit, allow_outside=allow_outside
+        )
     query_rows: Sequence[Mapping[str, Any]]
     if queries is not None:
-        query_rows = CatalogRecords(load_catalog(queries, columns=query_columns))
+        query_rows = CatalogRecords(load_catalog(queries, columns=query_columns, allow_outside=allow_outside))
     elif has_every_query(items):
         query_rows = CatalogRecords(items)
     else:
@@ -117,6 +121,7 @@ def open_items(
     columns: ColumnMapping = None,
     layout: Literal["clean", "clutter", "mixed"] = "mixed",
     limit: int | None = None,
+    allow_outside: bool = False,
 ) -> Any:
     """Open the listings to evaluate.
 
@@ -125,9 +130,10 @@ def open_items(
         columns: columns of the source.
         layout: layout of drawn listings.
         limit: number of listings to use; default: all, or 500 if drawn.
+        allow_outside: read image paths that leave the folder; see `load_catalog`.
     """
     if source == "drawn":
         products = limit or _DRAWN_PRODUCTS
         return load_catalog(drawn_catalog(num_products=products, split="test", layout=layout, size=_DRAWN_SIZE))
-    catalog = load_catalog(source, columns=columns)
+    catalog = load_catalog(source, columns=columns, allow_outside=allow_outside)
     return catalog if limit is None else catalog.select(range(min(limit, len(catalog))))

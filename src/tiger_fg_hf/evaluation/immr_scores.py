@@ -14,7 +14,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from ..catalog.encode import Processor, evaluating, split_rows
+from ..catalog.encode import Processor, split_rows
+from ..catalog.eval_mode import in_eval_mode
 from ..data.boxes import crop_to_box, map_box
 from ..models.image_loading_tiger_fg import load_rgb_image
 from .grounding import box_mass, extent_overlap, pointing_accuracy
@@ -104,7 +105,8 @@ def score_immr(
     """
     clock = _Clock()
     autocast = torch.autocast(model.device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None)
-    with evaluating(model, None), autocast:
+    model = in_eval_mode(model)
+    with autocast:
         with clock("queries"):
             queries = _embed_queries(model, processor, benchmark, batch_size)
         views = text_views(benchmark, processor, seed=seed)

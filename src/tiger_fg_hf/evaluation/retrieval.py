@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import datasets
 import numpy as np
 import torch
-from PIL import ExifTags, Image
 
 from ..catalog.encode import Processor, Records, encode_items, encode_queries
 from ..data.boxes import map_box
+from ..models.image_loading_tiger_fg import upright_size
 from .bootstrap import BootstrapInterval, bootstrap_interval
 from .grounding import Box, pointing_accuracy
 from .ranking import build_relevance, chance_metrics, rank_relevant, retrieval_metrics
@@ -230,7 +229,7 @@ def _visible_boxes(image_processor: Any, items: Records, boxed: Mapping[int, Box
     mapped: dict[int, Box] = {}
     for row, image in zip(boxed, _LazyColumn(items, "image", list(boxed)), strict=True):
         if image is not None:
-            box = map_box(boxed[row], _upright_size(image), image_processor.size, image_processor.resize_mode)
+            box = map_box(boxed[row], upright_size(image), image_processor.size, image_processor.resize_mode)
             if box is not None:
                 mapped[row] = box
     return mapped
@@ -272,15 +271,3 @@ def _column(rows: Records, name: str) -> list[Any]:
     if isinstance(rows, datasets.Dataset):
         return list(rows[name]) if name in rows.column_names else [None] * len(rows)
     return [row.get(name) for row in rows]
-
-
-def _upright_size(image: Any) -> tuple[int, int]:
-    """Width and height after EXIF rotation; reads only the header."""
-    if isinstance(image, Mapping):
-        image = image["bytes"] if image.get("bytes") is not None else image["path"]
-    if not isinstance(image, Image.Image):
-        with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
-            return _upright_size(opened)
-    width, height = image.size
-    is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    return (height, width) if is_turned else (width, height)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..catalog.encode import evaluating, split_rows
+from ..catalog.encode import split_rows
+from ..catalog.eval_mode import in_eval_mode
 from ..models.image_loading_tiger_fg import load_rgb_image
 from .ranking import build_relevance, rank_relevant, retrieval_metrics
 
@@ -65,7 +66,8 @@ def embed_listings(
     device = next(model.parameters()).device
     autocast = torch.autocast(device.type, dtype=autocast_dtype, enabled=autocast_dtype is not None)
     parts: dict[str, list[torch.Tensor]] = {}
-    with evaluating(model, None), autocast:
+    model = in_eval_mode(model)
+    with autocast:
         for rows in split_rows(range(len(images)), batch_size, "batch_size"):
             texts = [records[row] for row in rows]
             if encoded is None:

@@ -1,5 +1,6 @@
 """Image processor of TIGER-FG (torchvision backend): resizes images of one shape together, on CPU or accelerator."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,15 +52,24 @@ class TigerFGImageProcessor(TigerFGImageProcessorOptions, TorchvisionBackend):
 
     def _resize_and_normalize(
         self,
-        images: list[Image.Image],
+        images: Sequence[Image.Image],
         options: PixelOptions,
         device: str | torch.device | None = None,
         disable_grouping: bool | None = None,
         **kwargs,
     ) -> torch.Tensor:
+        if disable_grouping or (disable_grouping is None and torch.device(device or "cpu").type == "cpu"):
+            # One by one, so that one decoded image at a time is in memory.
+            ones = [self._resize_group([images[index]], options, device) for index in range(len(images))]
+            return torch.cat(ones)
+        return self._resize_group(images, options, device)
+
+    def _resize_group(
+        self, images: Sequence[Image.Image], options: PixelOptions, device: str | torch.device | None
+    ) -> torch.Tensor:
         size = options.size
         tensors = [torch.from_numpy(np.array(image)).permute(2, 0, 1).to(device) for image in images]
-        groups, order = group_images_by_shape(tensors, disable_grouping=disable_grouping)
+        groups, order = group_images_by_shape(tensors, disable_grouping=len(images) == 1)
         for shape, group in groups.items():
             plan = plan_resize(*group.shape[-2:], size, options.resize_mode)
             if plan.source is not None:

@@ -5,11 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from PIL import Image
 from transformers.image_processing_utils import BatchFeature
 
-from .image_loading_tiger_fg import list_images
+from .image_loading_tiger_fg import list_images, load_reduced_rgb_image
 from .processing_records import RecordProcessor, fill_missing_images, mask_missing_images
 from .record_text import RecordTemplate, tokenize_texts
+
+# Image processors of transformers copy a picture several times, as arrays of its full size.
+_MAX_PIXELS_ELSEWHERE = 50_000_000
 
 
 class TGQFormerProcessor(RecordProcessor):
@@ -21,7 +26,8 @@ class TGQFormerProcessor(RecordProcessor):
 
     Args:
         image_processor: Image processor of the dual encoder, or a [`TigerFGImageProcessorPil`] with its mean and
-            standard deviation, which also opens paths and bytes.
+            standard deviation. For either, paths and bytes are opened by [`load_reduced_rgb_image`]: nothing is
+            downloaded.
         tokenizer: Tokenizer of the language model.
         title_tokenizer: Tokenizer of the dual encoder.
         text_template, text_separator, attribute_template, attribute_separator, keep_html: Options of the prompt's
@@ -100,8 +106,8 @@ class TGQFormerProcessor(RecordProcessor):
         """Prepare items: images, records, or both.
 
         Args:
-            images: One image or a list of B, as the image processor accepts them; with `text`, pass `None` for an item
-                without an image.
+            images: One image or a list of B, as the image processor accepts them, or paths, encoded bytes and
+                `{"bytes", "path"}` dicts; with `text`, pass `None` for an item without an image.
             text: One text or a list of B: a record such as `{"title", "category", "attributes"}`, a string (used as
                 title and prompt), or `None` for an item without text.
             return_tensors: `"pt"`, `"np"` or `None`.
@@ -129,11 +135,24 @@ class TGQFormerProcessor(RecordProcessor):
             data.update({f"title_{name}": value for name, value in title.items()}, **prompt)
         if images is not None:
             images, missing = fill_missing_images(list_images(images), prompts)
-            pixels = np.asarray(self.image_processor(images, return_tensors="np")["pixel_values"], dtype=np.float32)
-            data.update(mask_missing_images(pixels, missing))
+            data.update(mask_missing_images(self._pixels(images), missing))
         elif prompts is not None and "" in prompts:
             raise ValueError(f"item {prompts.index('')} has neither image nor text")
         return BatchFeature(data, tensor_type=return_tensors)
+
+    def _pixels(self, images: list[Any]) -> np.ndarray:
+        """Return `[B, 3, H, W]`. Image processors of other libraries never see a path, which they might download."""
+        is_ours = hasattr(self.image_processor, "resize_mode")
+        if is_ours or all(isinstance(image, Image.Image | np.ndarray | torch.Tensor) for image in images):
+            pixels = self.image_processor(images, return_tensors="np")["pixel_values"]
+            return np.asarray(pixels, dtype=np.float32)
+        parts = []
+        for index, image in enumerate(images):
+            if not isinstance(image, Image.Image | np.ndarray | torch.Tensor):
+                name = f"images[{index}]"
+                image = load_reduced_rgb_image(image, name=name, max_pixels=_MAX_PIXELS_ELSEWHERE).image
+            parts.append(np.asarray(self.image_processor([image], return_tensors="np")["pixel_values"], np.float32))
+        return np.concatenate(parts)
 
     def _render(self, records: list[Any]) -> tuple[list[str], list[str]]:
         """Return the prompts and the titles of records."""

@@ -19,7 +19,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from ..objectives.task import Student, Task
 from .arguments import TrainArguments
-from .checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
+from .checkpoint import checkpoint_steps, load_checkpoint, load_latest_checkpoint, save_checkpoint
 from .distributed import gather_with_grad
 from .grad_cache import GradCache
 from .meter import Meter
@@ -110,6 +110,7 @@ def train(
         ValueError: If the batch exceeds the dataset, nothing is trainable, or a checkpoint does not fit.
         FileExistsError: If `output_dir` holds checkpoints of another run, and this run does not resume.
         FloatingPointError: If a loss or a gradient is no longer finite; no checkpoint is saved after that.
+        OSError: If the disk is full; the message names the folder.
     """
     output_dir = Path(args.output_dir)
     optimizer = build_optimizer(
@@ -119,11 +120,10 @@ def train(
         weight_decay=args.weight_decay,
         layer_decay=args.layer_decay,
     )
-    # Only registered, not prepared: Accelerate would step it once per process.
+    # Not prepared: Accelerate would step it once per process.
     schedule = get_cosine_schedule_with_warmup(optimizer, round(args.warmup_ratio * args.max_steps), args.max_steps)
     average = _average_of(student.model, args.ema_decay, accelerator.device) if args.ema_decay else None
     wrapped, optimizer = accelerator.prepare(student, optimizer)
-    accelerator.register_for_checkpointing(schedule, *([] if average is None else [average]))
     task = make_task(wrapped, gather=gather_with_grad, rank=accelerator.process_index)
     chunked = 0 < args.grad_cache_chunk < args.batch_size
     backward: Callable[[dict[str, Any]], dict[str, torch.Tensor]] = (
@@ -137,7 +137,7 @@ def train(
         **(fixed or {}),
     }
     checkpoints = output_dir / "checkpoints"
-    step = _resume(accelerator, checkpoints, args.resume, guard)
+    step = _resume(accelerator, checkpoints, args.resume, guard, schedule=schedule, average=average)
     global_batch_size = args.batch_size * accelerator.num_processes
     sampler = EpochBatchSampler(
         guard["rows"],
@@ -224,7 +224,15 @@ def train(
             accelerator.wait_for_everyone()
             _set_train_mode(student, frozen)
         if saving:
-            save_checkpoint(accelerator, checkpoints, step, guard, keep=args.save_total_limit)
+            save_checkpoint(
+                accelerator,
+                checkpoints,
+                step,
+                guard,
+                keep=args.save_total_limit,
+                schedule=schedule,
+                average=average,
+            )
     bar.close()
     seconds = meter.seconds
     if average is not None:
@@ -255,7 +263,9 @@ def _count_parameters(student: nn.Module) -> dict[str, int]:
     }
 
 
-def _resume(accelerator: Accelerator, checkpoints: Path, resume: str | None, guard: Mapping[str, Any]) -> int:
+def _resume(
+    accelerator: Accelerator, checkpoints: Path, resume: str | None, guard: Mapping[str, Any], **states: Any
+) -> int:
     """Load the checkpoint that `--resume` asks for; return the steps done, 0 in a new run."""
     if resume is None:
         if checkpoint_steps(checkpoints):
@@ -265,12 +275,12 @@ def _resume(accelerator: Accelerator, checkpoints: Path, resume: str | None, gua
             )
         return 0
     if resume != "auto":
-        return load_checkpoint(accelerator, Path(resume), guard)
-    existing = checkpoint_steps(checkpoints)
-    if not existing:
+        return load_checkpoint(accelerator, Path(resume), guard, **states)
+    step = load_latest_checkpoint(accelerator, checkpoints, guard, **states)
+    if step is None:
         logger.info("No checkpoint in '%s': the run starts at step 0.", checkpoints)
         return 0
-    return load_checkpoint(accelerator, existing[-1][1], guard)
+    return step
 
 
 def _set_train_mode(student: nn.Module, frozen: Sequence[nn.Module]) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from .disk import explain_full_disk
+
 _RUN = "run.json"
 _HISTORY = "history.jsonl"
 _PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy", "tiger_fg_hf")
@@ -87,12 +89,13 @@ class History:
     def append(self, entry: dict[str, float]) -> None:
         """Add an entry, in memory and to the file."""
         self.entries.append(entry)
-        with self.path.open("a") as file:
+        with explain_full_disk(self.path.parent, self.path.name), self.path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
 
 
 def _write_whole(path: Path, text: str) -> None:
     """Write a file through a temporary one, so that a process that dies while writing leaves it as it was."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    with explain_full_disk(path.parent, path.name):
+        partial.write_text(text)
+        os.replace(partial, path)

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
@@ -21,6 +22,8 @@ _NORMALIZER = Sequence([NFKC(), Replace(Regex(r"[\s▁]+"), " "), Strip()])
 _MAX_CHARACTERS = 1_000
 # Beyond this many texts SentencePiece learns from a random sample, which `seed` fixes.
 _MAX_TEXTS = 2_000_000
+# Where in SentencePiece's own code a check failed; what was wrong follows it.
+_SOURCE_LINE = re.compile(r"^INTERNAL: src/\S+\(\d+\) \[.*\] (?=\S)")
 
 
 def train_sentencepiece_tokenizer(
@@ -64,7 +67,8 @@ def train_sentencepiece_model(
     texts: Iterable[str], *, vocab_size: int, character_coverage: float = 0.9995, seed: int = 0
 ) -> bytes:
     """Train the SentencePiece model behind [`train_sentencepiece_tokenizer`] and return its serialized form."""
-    sentences = _sentences(texts)
+    failures: list[Exception] = []
+    sentences = _keep_failure(_sentences(texts), failures)
     first = next(sentences, None)
     if first is None:
         raise ValueError("texts holds no text to train a tokenizer on")
@@ -93,10 +97,22 @@ def train_sentencepiece_model(
             eos_piece=EOS_TOKEN,
             minloglevel=2,
         )
-    except RuntimeError as error:  # from SentencePiece itself, or from an error raised while it reads the texts
-        reason = str(error).partition("\n")[0]
+    except RuntimeError as error:
+        if failures:
+            # SentencePiece turned an error of the texts into one of its own, without type and traceback.
+            raise failures[0] from None
+        reason = _SOURCE_LINE.sub("", str(error).partition("\n")[0])
         raise ValueError(f"cannot train a tokenizer with vocab_size={vocab_size} on these texts: {reason}") from error
     return model.getvalue()
+
+
+def _keep_failure(sentences: Iterator[str], failures: list[Exception]) -> Iterator[str]:
+    """Yield sentences, and add an error that reading them raises to `failures`."""
+    try:
+        yield from sentences
+    except Exception as error:
+        failures.append(error)
+        raise
 
 
 def _sentences(texts: Iterable[str]) -> Iterator[str]:

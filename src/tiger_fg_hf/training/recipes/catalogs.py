@@ -49,6 +49,9 @@ class CatalogArguments(ArgumentGroup):
         "first step: 'raise' lists these rows and stops, 'skip' leaves them out and counts them in run.json.",
         resume="may_change",
     )
+    allow_outside: bool = argument(
+        False, "Read image paths that leave the folder of their catalog.", resume="may_change"
+    )
     clutter: str | None = argument(None, "Photos to use as backgrounds of products. Backgrounds are drawn by default.")
     drawn_products: int = argument(3000, "Products of the drawn catalog.")
     eval_data: str | None = argument(
@@ -147,6 +150,7 @@ def read_catalog(
     columns: str | None = None,
     items: str | None = None,
     item_columns: str | None = None,
+    allow_outside: bool = False,
 ) -> Any:
     """Open a catalog, or join its query photos to the listings of `items`.
 
@@ -156,9 +160,12 @@ def read_catalog(
         columns: Column mapping in the form of `parse_columns`.
         items: Catalog with the listings, if `source` holds only query photos with item ids.
         item_columns: Column mapping of `items`.
+        allow_outside: Read image paths that leave the folder of their catalog.
     """
-    catalog = load_catalog(source, split=split, columns=columns)
-    return catalog if items is None else pair_queries(catalog, load_catalog(items, columns=item_columns))
+    catalog = load_catalog(source, split=split, columns=columns, allow_outside=allow_outside)
+    if items is None:
+        return catalog
+    return pair_queries(catalog, load_catalog(items, columns=item_columns, allow_outside=allow_outside))
 
 
 def build_eval_catalog(data: CatalogArguments, *, image_size: int, layout: Layout = "clean") -> Any:
@@ -173,7 +180,7 @@ def build_eval_catalog(data: CatalogArguments, *, image_size: int, layout: Layou
         return draw_catalog(
             data, image_size=image_size, num_products=data.eval_limit, split="validation", layout=layout
         )
-    catalog = load_catalog(data.eval_data, columns=data.columns)
+    catalog = load_catalog(data.eval_data, columns=data.columns, allow_outside=data.allow_outside)
     return catalog.select(range(min(data.eval_limit, len(catalog))))
 
 
@@ -236,6 +243,9 @@ def catalog_texts(catalog: Any) -> Iterator[str]:
     """Yield the words of every row, for training a tokenizer; their order and separators do not matter."""
     images = ("image", "query_image")
     for row in range(len(catalog)):
-        record = to_record({name: value for name, value in catalog[row].items() if name not in images})
+        try:
+            record = to_record({name: value for name, value in catalog[row].items() if name not in images})
+        except Exception as error:
+            raise ValueError(f"row {row} of the catalog cannot be read for the tokenizer: {error}") from error
         attributes = ", ".join(f"{name}: {value}" for name, value in (record["attributes"] or {}).items())
         yield " | ".join(filter(None, (record["title"], record["category"], attributes)))

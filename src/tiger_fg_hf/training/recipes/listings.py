@@ -77,7 +77,7 @@ def build_listing_catalog(data: ListingArguments, *, seed: int) -> Any:
     """
     if data.data == "drawn":
         return draw_catalog(data, image_size=data.image_size, num_products=data.drawn_products, seed=seed)
-    catalog = read_catalog(data.data, split=data.split, columns=data.columns)
+    catalog = read_catalog(data.data, split=data.split, columns=data.columns, allow_outside=data.allow_outside)
     if not any(map(_is_title, catalog["title"] if "title" in catalog.column_names else [])):
         raise ValueError(
             f"No row of the catalog has a title; its columns are {catalog.column_names}. Name the column of --data "

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from ...models.processor_fingerprint import processor_fingerprint
 from ...objectives.task import Student
 from ..arguments import TrainArguments
+from ..disk import explain_full_disk
 from ..loop import MakeTask, train
 from ..resume import guarded_arguments
 from .catalogs import CatalogArguments, TrainingCatalog
@@ -104,12 +105,14 @@ def run_plan(
     )
     if accelerator.is_main_process:
         folder = Path(args.output_dir)
-        model = plan.save(folder)
+        with explain_full_disk(folder, "the trained model"):
+            model = plan.save(folder)
         pairs_per_step = args.batch_size * args.gradient_accumulation_steps * accelerator.num_processes
         summary["pairs"] = summary["steps"] * pairs_per_step
         summary["parameters"] = model.num_parameters()
         summary["arguments"] = arguments
-        (folder / "train_summary.json").write_text(json.dumps(summary, indent=2))
+        with explain_full_disk(folder, "train_summary.json"):
+            (folder / "train_summary.json").write_text(json.dumps(summary, indent=2))
         print(f"{summary['steps']} steps in {summary['seconds'] / 60:.1f} minutes; saved to {folder}")
     accelerator.end_training()
     return summary

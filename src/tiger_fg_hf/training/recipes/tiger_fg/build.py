@@ -54,7 +54,12 @@ def build_catalog(data: TigerFGDataArguments, *, image_size: int, seed: int) -> 
             seed=seed,
         )
     return read_catalog(
-        data.data, split=data.split, columns=data.columns, items=data.items, item_columns=data.item_columns
+        data.data,
+        split=data.split,
+        columns=data.columns,
+        items=data.items,
+        item_columns=data.item_columns,
+        allow_outside=data.allow_outside,
     )
 
 
