@@ -5,6 +5,7 @@
 Prints the outcome. The disk is a tmpfs of its own mount namespace, which the parent starts with `unshare`.
 """
 
+import os
 import random
 import subprocess
 import sys
@@ -27,7 +28,9 @@ def is_possible() -> bool:
 def run(kind: str, folder: Path, seed: int) -> str:
     """Run one case in its own namespace, and return the outcome; `equal` is the good one."""
     command = [*NAMESPACE, sys.executable, "-m", "tests.fuzz.full_disk", kind, str(folder), str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    # The child has to find the tests' modules where this process does.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
     return done.stdout.strip().splitlines()[-1] if done.returncode == 0 else f"the case failed: {done.stderr[-300:]}"
 
 
@@ -53,7 +56,7 @@ def _train(disk: Path, folder: Path, rng: random.Random) -> str:
     if done.returncode == 0:
         return "the disk was large enough"
     last = done.stdout.strip().splitlines()[-1]
-    if "No space left" not in last:
+    if "The disk is full" not in last:
         return f"unnamed: {last[:200]}"
     _mount(disk, 100_000, again=True)
     return cases.finish(name, save_total_limit=2)
