@@ -71,7 +71,7 @@ def training_step(name: str, argv: list[str], folder: Path) -> Callable[[int], N
     set_seed(0)
     system = BY_NAME[name]
     weights = system.weights(losses)
-    catalog = first_rows(build_catalog(data, image_size=model_args.image_size, seed=0), ROWS)
+    catalog = first_rows(build_catalog(data, image_size=picture_size(model_args, losses), seed=0), ROWS)
     model, processor = build_model_and_processor(model_args, catalog)
     model = system.start(model)
     if model.config.num_glances == 1:
@@ -114,9 +114,9 @@ def training_step(name: str, argv: list[str], folder: Path) -> Callable[[int], N
 
 def item_tower(num_glances: int, argv: list[str], batch_size: int) -> Callable[[int], Any]:
     """Return a function that embeds a batch of pictures with texts of 48 tokens."""
-    model_args, data, _, _ = parse_tiger_fg_arguments(argv)
+    model_args, data, _, losses = parse_tiger_fg_arguments(argv)
     set_seed(0)
-    catalog = first_rows(build_catalog(data, image_size=model_args.image_size, seed=0), ROWS)
+    catalog = first_rows(build_catalog(data, image_size=picture_size(model_args, losses), seed=0), ROWS)
     model, processor = build_model_and_processor(model_args, catalog)
     tower = (model if num_glances == 2 else BY_NAME["tiger_fg-one_glance"].start(model)).towers()[1].eval()
     side = processor.item_size["height"] if num_glances == 2 else model_args.image_size
